@@ -1,0 +1,7 @@
+"""`python -m mfas` is the command `mfas`."""
+
+import sys
+
+from mfas.cli import main
+
+sys.exit(main())
