@@ -56,9 +56,14 @@ class FusionSection(Section):
         "search",
         description='"search", "none" (no adjustment), or a fixed "level:operation" as "last:ism"',
     )
-    norm: Literal["layer", "batch"] = Field("layer", description="norm of concat_fc (choice)")
+    dim: int | None = Field(
+        None, ge=1, description="project both encoders to this width first; unset: no projection"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout of concat_fc (choice)")
-    residual: bool = Field(False, description="x + x' and LayerNorm after the cell (choice)")
+    ism_form: Literal["x+y*g(y)", "x+y*g(x)", "x*g(y)"] = Field(
+        "x+y*g(y)", description="form of the information supplement module (reconstruction)"
+    )
+    residual: bool = Field(False, description="LayerNorm(x + x') after the cell (choice)")
 
 
 class HeadSection(Section):

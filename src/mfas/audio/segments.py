@@ -32,7 +32,8 @@ class Segments:
 
     waveforms_SN: float32 (S, 48000). samples_S: int64 (S,), how many samples are real.
     spectrograms_SFT: float32 (S, 200, 300), dB. mfccs_STC: float32 (S, 300, 40).
-    frames_S: int64 (S,), how many 10 ms frames of both views are real.
+    frames_S: int64 (S,), how many 10 ms frames of both views are real. Without views (see
+    `segment`) their arrays are empty.
     """
 
     waveforms_SN: np.ndarray
@@ -44,6 +45,11 @@ class Segments:
     def __len__(self) -> int:
         return len(self.samples_S)
 
+    @property
+    def has_views(self) -> bool:
+        """Whether spectrograms and MFCCs were computed."""
+        return self.spectrograms_SFT.size > 0
+
     def times(self) -> list[tuple[float, float]]:
         """Start and end of each segment in seconds."""
         return [
@@ -52,18 +58,20 @@ class Segments:
         ]
 
 
-def segment(samples: np.ndarray) -> Segments:
-    """Cut float32 (n,) samples at 16 kHz into segments with their views."""
+def segment(samples: np.ndarray, views: bool = True) -> Segments:
+    """Cut float32 (n,) samples at 16 kHz into segments; with their views, unless told not to."""
     frames = max(1, len(samples) // HOP_SAMPLES)
     count = count_segments(len(samples))
     starts = np.arange(count)
+    spectrogram_VF = spectrogram(samples).T[:frames] if views else np.empty((0, 0))
+    mfcc_VC = mfcc(samples)[:frames] if views else np.empty((0, 0))
     return Segments(
         waveforms_SN=_cut(samples, count, SEGMENT_SAMPLES),
         samples_S=np.clip(len(samples) - starts * SEGMENT_SAMPLES, 0, SEGMENT_SAMPLES),
         spectrograms_SFT=np.ascontiguousarray(
-            _cut(spectrogram(samples).T[:frames], count, SEGMENT_FRAMES).swapaxes(1, 2)
+            _cut(spectrogram_VF, count, SEGMENT_FRAMES).swapaxes(1, 2)
         ),
-        mfccs_STC=_cut(mfcc(samples)[:frames], count, SEGMENT_FRAMES),
+        mfccs_STC=_cut(mfcc_VC, count, SEGMENT_FRAMES),
         frames_S=np.clip(frames - starts * SEGMENT_FRAMES, 0, SEGMENT_FRAMES),
     )
 

@@ -1,0 +1,210 @@
+"""What each command does: read its arguments, call one room, print the outcome."""
+
+import csv
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mfas.cli.display import predictions_table, show_progress, stderr, stdout
+from mfas.config import read_recipe
+from mfas.errors import AudioError, FailedError
+
+
+def doctor(options: Namespace) -> int:  # noqa: ARG001
+    """`mfas doctor`."""
+    from mfas.cli.doctor import examine
+
+    stdout().print(examine())
+    return 0
+
+
+def corpus(options: Namespace) -> int:
+    """`mfas corpus`."""
+    from mfas.corpora import adapt_corpus, synthesize_corpus, write_manifest
+
+    if options.name == "check":
+        return _check_manifest(options.path)
+    if options.name == "synthetic":
+        manifest = synthesize_corpus(
+            options.path, options.voices, options.sentences, options.seed
+        )
+    else:
+        manifest = adapt_corpus(options.name, options.path)
+    output: Path = options.output or Path(f"{options.name}.csv")
+    write_manifest(manifest, output)
+    console = stdout()
+    console.print(f"{output}: {len(manifest)} utterances, {len(manifest.speakers)} speakers")
+    _print_counts(console, "class", manifest.counts())
+    _print_counts(console, "speaker", manifest.speaker_counts())
+    for line in manifest.skipped:
+        stderr().print(f"skipped: {line}", style="yellow", markup=False)
+    return 0
+
+
+def _check_manifest(path: Path) -> int:
+    from mfas.corpora import check_manifest, read_manifest
+
+    report = check_manifest(read_manifest(path))
+    console = stdout()
+    console.print(
+        f"{path}: {report.utterances} utterances, {report.seconds / 60:.1f} min, "
+        f"{report.segments} segments of 3 s"
+    )
+    _print_counts(console, "class", report.classes)
+    _print_counts(console, "speaker", report.speakers)
+    for line in report.problems:
+        stderr().print(line, markup=False)
+    if not report.ok:
+        raise FailedError(f"{path}: {len(report.problems)} problems; correct them, or the rows")
+    console.print("every file decodes; nothing silent, clipped or twice")
+    return 0
+
+
+def crossval(options: Namespace) -> int:
+    """`mfas crossval`."""
+    from mfas.evaluate import cross_validate
+    from mfas.report import read_run, summary_table
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    out: Path = options.out or Path("runs") / recipe.name
+    with show_progress() as progress:
+        cross_validate(recipe, out, options.resume, progress=progress)
+    stdout().print(summary_table(read_run(out)))
+    stdout().print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    return 0
+
+
+def search(options: Namespace) -> int:
+    """`mfas search`."""
+    from mfas.evaluate import search_folds
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    with show_progress() as progress:
+        found = search_folds(recipe, options.out, options.resume, progress=progress)
+    for fold in found:
+        strategy = fold["strategy"]
+        stdout().print(f"fold {fold['fold']}: {strategy['level']}:{strategy['operation']}")
+    stdout().print(f"evidence: {options.out / 'strategies.json'}", markup=False, soft_wrap=True)
+    return 0
+
+
+def train(options: Namespace) -> int:
+    """`mfas train`."""
+    from mfas.evaluate import train_model
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    with show_progress() as progress:
+        result = train_model(recipe, options.out, progress=progress)
+    stdout().print(
+        f"{options.out}: best epoch {result.best_epoch}, UA {100 * result.best.ua:.1f} % on the "
+        "speakers held out to choose it (optimistic; mfas crossval measures the recipe)",
+        markup=False,
+    )
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    """`mfas verify`."""
+    from mfas.evaluate import verify_run
+
+    faults = verify_run(options.run_folder)
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise FailedError(f"{options.run_folder}: {len(faults)} things do not hold; run it again")
+    print(f"{options.run_folder}: every score follows from the predictions, every hash matches")
+    return 0
+
+
+def report(options: Namespace) -> int:
+    """`mfas report`."""
+    from mfas.report import write_report
+
+    target: Path = options.output or options.runs[0] / "report.html"
+    write_report(options.runs, target)
+    print(target)
+    return 0
+
+
+def predict(options: Namespace) -> int:
+    """`mfas predict`."""
+    from mfas.recognize import Recognizer, audio_files
+
+    recognizer = Recognizer.from_pretrained(options.model)
+    for note in recognizer.notes:
+        stderr().print(f"note: {note}", style="yellow", markup=False)
+    answers: list[dict[str, Any]] = []
+    for path in audio_files(options.paths):
+        try:
+            answers.append(recognizer.predict(path).to_json())
+        except AudioError as error:
+            answers.append({"file": str(path), "error": str(error)})
+    _print_predictions(answers, recognizer.classes, options)
+    failed = [answer["error"] for answer in answers if "error" in answer]
+    for line in failed if options.format != "json" else []:
+        print(f"mfas: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def demo(options: Namespace) -> int:
+    """`mfas demo`."""
+    from mfas.evaluate import run_demo, verify_run
+    from mfas.report import read_run, summary_table
+
+    with show_progress() as progress:
+        outcome = run_demo(options.out, progress=progress)
+    console = stdout()
+    console.print(summary_table(read_run(options.out)))
+    faults = verify_run(options.out)
+    if faults:
+        raise FailedError(f"{options.out}: {faults[0]}")
+    console.print("verified: every score follows from the predictions, every hash matches")
+    arguments = ["predict", str(outcome.example), "--model", str(outcome.model), "--timeline"]
+    console.print("$ mfas " + " ".join(arguments), markup=False, soft_wrap=True)
+    from mfas.cli import main
+
+    code = main(arguments)
+    console.print(f"report: {options.out / 'report.html'}", markup=False, soft_wrap=True)
+    return code
+
+
+def _print_predictions(
+    answers: list[dict[str, Any]], classes: tuple[str, ...], options: Namespace
+) -> None:
+    if options.format == "json":
+        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        return
+    rows = list(_prediction_rows(answers, options.timeline))
+    if options.format == "table":
+        stdout().print(predictions_table(rows, classes))
+        return
+    columns = ["file", "start", "end", "label", *(f"p_{name}" for name in classes), "error"]
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _prediction_rows(answers: list[dict[str, Any]], timeline: bool) -> list[dict[str, Any]]:
+    """One row a file, followed by one a segment if `timeline`."""
+    rows: list[dict[str, Any]] = []
+    for answer in answers:
+        if "error" in answer:
+            rows.append({"file": answer["file"], "error": answer["error"]})
+            continue
+        parts = [{"start": 0.0, "end": answer["duration"], **answer}]
+        for part in parts + (answer["segments"] if timeline else []):
+            probabilities = {f"p_{name}": p for name, p in part["probabilities"].items()}
+            row = {key: part[key] for key in ("start", "end", "label")}
+            rows.append({"file": answer["file"], **row, **probabilities})
+    return rows
+
+
+def _print_counts(console: Console, what: str, counts: dict[str, int]) -> None:
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    console.print(f"per {what}: {listed}", markup=False, soft_wrap=True)
+
+

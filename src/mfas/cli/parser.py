@@ -1,0 +1,110 @@
+"""The commands and their arguments.
+
+argparse, not a generator of command lines from types: a recipe's keys come from a file and from
+`--section.key value`, which are validated together (`mfas.config`), and an error is one line.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from mfas import __version__
+from mfas.cli import commands
+from mfas.config import known_keys
+
+CORPORA = ("iemocap", "savee", "emodb", "ravdess", "cremad", "folder", "synthetic")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:  # noqa: D102
+        print(f"mfas: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command; each sets `run`, the function that does it."""
+    parser = OneLineParser(
+        prog="mfas",
+        description="Speech emotion recognition by multiple-perspective fusion architecture search.",
+        epilog="--debug, with any command, shows tracebacks.",
+    )
+    parser.add_argument("--version", action="version", version=f"mfas {__version__}")
+    children = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_corpus(children)
+    for add in (_add_doctor, _add_recipes, _add_runs, _add_predict, _add_demo):
+        add(children)
+    return parser
+
+
+def _add_doctor(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    doctor = children.add_parser("doctor", help="versions, devices, weights and extras")
+    doctor.set_defaults(run=commands.doctor, takes_overrides=False)
+
+
+def _add_corpus(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    corpus = children.add_parser(
+        "corpus",
+        help="make a manifest of a corpus, or check one",
+        description="mfas corpus NAME FOLDER -o manifest.csv | mfas corpus check manifest.csv",
+    )
+    corpus.add_argument("name", choices=(*CORPORA, "check"), metavar="NAME", help=", ".join(CORPORA))
+    corpus.add_argument("path", type=Path, metavar="FOLDER", help="the corpus's folder")
+    corpus.add_argument("-o", "--output", type=Path, help="manifest to write (default NAME.csv)")
+    corpus.add_argument("--voices", type=int, default=8, help="synthetic: speakers (default 8)")
+    corpus.add_argument("--sentences", type=int, default=10, help="synthetic: per emotion and voice")
+    corpus.add_argument("--seed", type=int, default=0, help="synthetic: seed (default 0)")
+    corpus.set_defaults(run=commands.corpus, takes_overrides=False)
+
+
+def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    for name, run, what, out, resumes in (
+        ("crossval", commands.crossval, "search, train and test every fold", "run folder", True),
+        ("search", commands.search, "the search of every fold alone", "run folder", True),
+        ("train", commands.train, "one model on a whole manifest, for use", "model folder", False),
+    ):
+        command = children.add_parser(
+            name,
+            help=what,
+            description=f"{what}. Any key of the recipe can be given as --section.key value.",
+            epilog=_keys_help(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, see recipes/")
+        command.add_argument("--out", type=Path, help=f"{out} to write", required=name != "crossval")
+        if resumes:
+            command.add_argument("--resume", action="store_true", help="go on after an interrupt")
+        command.set_defaults(run=run, takes_overrides=True)
+
+
+def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    verify = children.add_parser("verify", help="recompute every score and hash of a run")
+    verify.add_argument("run_folder", type=Path, metavar="RUN")
+    verify.set_defaults(run=commands.verify, takes_overrides=False)
+    report = children.add_parser("report", help="one HTML page of one or more runs, side by side")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    report.add_argument("-o", "--output", type=Path, help="page to write (default RUN/report.html)")
+    report.set_defaults(run=commands.report, takes_overrides=False)
+
+
+def _add_predict(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    predict = children.add_parser("predict", help="the emotion of recordings")
+    predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders")
+    predict.add_argument("--model", help="model folder or Hub id (default: the one in the package)")
+    predict.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    predict.add_argument("--timeline", action="store_true", help="a row for each 3-s segment")
+    predict.set_defaults(run=commands.predict, takes_overrides=False)
+
+
+def _add_demo(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    demo = children.add_parser("demo", help="the whole way on a synthetic corpus, offline")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder to write")
+    demo.set_defaults(run=commands.demo, takes_overrides=False)
+
+
+def _keys_help() -> str:
+    width = max(len(key) for key, _, _ in known_keys())
+    lines = [f"  --{key:<{width}}  {default!s:<10} {what}" for key, default, what in known_keys()]
+    return "recipe keys, with their defaults:\n" + "\n".join(lines)

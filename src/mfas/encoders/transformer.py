@@ -1,0 +1,133 @@
+"""Our own encoders: the model of Table 1 and the compact one, from a seed or from a folder.
+
+Waveforms of segments enter; hidden states leave (MFAS, arXiv 2306.09361, section 4). Pretraining
+takes the encoder apart at its seams: `front_end` (waveforms to features, where masking happens),
+`position`, and `context` (features to the output of every layer).
+
+Shape legend: B segments, N samples, L levels, T encoder frames, D width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from mfas.audio import SEGMENT_SAMPLES
+from mfas.encoders.base import Role, SpeechEncoder, level_layers
+from mfas.encoders.front_ends import Convolutions, LogMel
+from mfas.encoders.layers import LayerOutput, PositionEmbedding, TransformerLayer
+from mfas.encoders.seeds import seeded
+from mfas.encoders.settings import EncoderConfig
+from mfas.errors import ModelError
+from mfas.storage import read_json, write_bytes, write_json
+
+FORMAT = 1  # of the folder; the value of "mfas_encoder" in config.json
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the front end makes. features_BTD: float. mask_BT: bool, True = real frame."""
+
+    features_BTD: Tensor
+    mask_BT: Tensor
+
+
+class TransformerEncoder(SpeechEncoder):
+    """One of our encoders, with random weights that follow from `seed` alone.
+
+    Raises `ModelError` if the role needs more layers than it has.
+    """
+
+    def __init__(self, config: EncoderConfig, role: Role = "sec", seed: int = 0) -> None:
+        super().__init__()
+        self.config, self.name, self.trained = config, config.name, False
+        self.dim, self.depth = config.dim, config.depth
+        self.layers = level_layers(config.depth, role, config.name)
+        with seeded(seed):
+            self.front = _front(config)
+            self.position = PositionEmbedding(config)
+            self.blocks = nn.ModuleList(TransformerLayer(config) for _ in range(config.depth))
+            self.apply(_initialise)
+        self.receptive_field = self.front.receptive_field
+        self.frames_per_segment = int(self._count_frames(torch.tensor(SEGMENT_SAMPLES)))
+
+    def front_end(self, waveforms_BN: Tensor, samples_B: Tensor) -> Features:
+        """Waveforms of any common length (B, N) -> features (B, T, D), zero behind the ends."""
+        samples_B = samples_B.clamp(min=self.receptive_field)
+        features_BTD = self.front(waveforms_BN, samples_B)
+        frames_T = torch.arange(features_BTD.shape[1], device=features_BTD.device)
+        mask_BT = frames_T < self._count_frames(samples_B)[:, None]
+        return Features(features_BTD.masked_fill(~mask_BT[..., None], 0), mask_BT)
+
+    def context(self, features_BTD: Tensor, mask_BT: Tensor) -> list[LayerOutput]:
+        """Features (B, T, D) -> the output of each layer, in order."""
+        return self.transform(self.position(features_BTD, mask_BT), mask_BT)
+
+    def transform(self, positioned_BTD: Tensor, mask_BT: Tensor) -> list[LayerOutput]:
+        """The layers alone; frames may have been left out after `position` (data2vec 2.0)."""
+        outputs: list[LayerOutput] = []
+        hidden_BTD = positioned_BTD
+        for block in self.blocks:
+            outputs.append(block(hidden_BTD, mask_BT))
+            hidden_BTD = outputs[-1].hidden_BTD
+        return outputs
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors, each whole or not at all."""
+        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        write_bytes(Path(folder) / WEIGHTS_FILE, save(weights, metadata={"format": "pt"}))
+        described = {"mfas_encoder": FORMAT, "trained": self.trained, **self.config.to_json()}
+        write_json(Path(folder) / CONFIG_FILE, described)
+
+    @classmethod
+    def load(cls, folder: Path, role: Role = "sec") -> "TransformerEncoder":
+        """Read what `save` wrote. Raises `ModelError` if it is damaged or of a newer format."""
+        folder = Path(folder)
+        described = dict(read_json(folder / CONFIG_FILE))
+        if described.pop("mfas_encoder", None) != FORMAT:
+            raise ModelError(f"{folder}: not an encoder of this version of mfas; update mfas")
+        try:
+            trained = bool(described.pop("trained"))
+            encoder = cls(EncoderConfig.from_json(described), role)
+            encoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
+            reason = str(error).replace("\n", " ").strip()[:120]
+            raise ModelError(f"{folder}: damaged encoder ({reason}); copy it again") from error
+        encoder.trained = trained
+        return encoder
+
+    def _count_frames(self, samples_B: Tensor) -> Tensor:
+        return (samples_B - self.receptive_field) // self.front.stride + 1
+
+    def _levels(self, waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
+        start = self.front_end(waveforms_BN, samples_B)
+        outputs = self.context(start.features_BTD, start.mask_BT)
+        chosen = [outputs[layer - 1].hidden_BTD for layer in self.layers]
+        return torch.stack(chosen, dim=1).float()
+
+    def _settings(self) -> Mapping[str, Any]:
+        return {"config": self.config.to_json(), "layers": self.layers}
+
+
+def _front(config: EncoderConfig) -> Convolutions | LogMel:
+    if config.convolutions is not None:
+        return Convolutions(config.convolutions, config.dim)
+    assert config.log_mel is not None, "an encoder has one of the two front ends"
+    return LogMel(config.log_mel, config.dim)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights that keep variance from layer to layer; torch's defaults shrink it."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv1d):
+        nn.init.kaiming_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,126 @@
+"""A recipe made ready to run: its utterances, classes and features, and how to build its models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfas.config import EncoderSection, Recipe
+from mfas.corpora import Manifest, read_manifest
+from mfas.encoders import FrameCache, SpeechEncoder, load_encoder
+from mfas.errors import RecipeError
+from mfas.fusion import Strategy
+from mfas.model import MFAS, StoredFrames, Stream, build_model
+from mfas.train import SegmentSet, prepare_features
+
+NO_ENCODER = "none"
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What a result must say about an encoder."""
+
+    name: str
+    trained: bool
+    finetuned: bool
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its material. It travels to worker processes, so frozen encoders stay behind:
+    their frames are in the cache, and `StoredFrames` stands in their place.
+    """  # noqa: D205, D209
+
+    recipe: Recipe
+    manifest: Manifest
+    classes: tuple[str, ...]
+    data: SegmentSet
+    stored: dict[str, StoredFrames]
+    encoders: dict[str, EncoderFacts | None]
+
+    def make_model(self, strategy: Strategy | None, seed: int) -> MFAS:
+        """A fresh model: a mixture of all operations if `strategy` is None (see `build_model`)."""
+        sec, tec = self._stream("sec"), self._stream("tec")
+        return build_model(self.recipe, sec, tec, len(self.classes), strategy, seed)
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a strategy to look for."""
+        return self.recipe.fusion.strategy == "search" and None not in self.encoders.values()
+
+    @property
+    def fixed_strategy(self) -> Strategy | None:
+        """The strategy that the recipe fixes, if it does."""
+        named = self.recipe.fusion.strategy
+        return None if named in ("search", "none") else Strategy.parse(named)
+
+    def notes(self) -> list[str]:
+        """What a reader of any number of this experiment must know."""
+        return [
+            f"The {stream.upper()} encoder ({facts.name}) started from random weights and was "
+            "fine-tuned on this corpus alone."
+            if facts.finetuned
+            else f"The {stream.upper()} encoder ({facts.name}) is untrained: its weights are random "
+            "(seeded). The numbers show what the rest of the system makes of random features."
+            for stream, facts in self.encoders.items()
+            if facts is not None and not facts.trained
+        ]
+
+    def _stream(self, name: str) -> Stream | None:
+        section: EncoderSection = getattr(self.recipe, name)
+        if section.encoder == NO_ENCODER:
+            return None
+        return self.stored[name] if name in self.stored else load_stream(name, section)
+
+
+def load_stream(name: str, section: EncoderSection) -> SpeechEncoder:
+    """Load the encoder of one stream, "sec" or "tec"."""
+    assert name in ("sec", "tec")
+    return load_encoder(section, name)  # type: ignore[arg-type]
+
+
+def read_corpus(recipe: Recipe) -> Manifest:
+    """The utterances that `recipe` selects, with their labels merged as it says."""
+    path = recipe.corpus.manifest
+    if path is None:
+        raise RecipeError("corpus.manifest is not set; give a manifest with --corpus.manifest FILE")
+    manifest = read_manifest(path).select(recipe.corpus.classes, recipe.corpus.merge)
+    if len(manifest.classes) < 2:
+        raise RecipeError(f"{path}: one class only; recognition needs at least two")
+    return manifest
+
+
+def prepare_experiment(
+    recipe: Recipe,
+    manifest: Manifest,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Compute or find the views and frames of `manifest`, and say what the encoders are."""
+    classes = recipe.corpus.classes or manifest.classes
+    sections = {"sec": recipe.sec, "tec": recipe.tec}
+    encoders = {
+        name: None if section.encoder == NO_ENCODER else load_stream(name, section)
+        for name, section in sections.items()
+    }
+    frozen = {n: e for n, e in encoders.items() if e is not None and not sections[n].finetune}
+    tuned = [e for n, e in encoders.items() if e is not None and sections[n].finetune]
+    features = prepare_features(
+        manifest, frozen, FrameCache(cache) if cache else FrameCache(), waveforms=bool(tuned), progress=progress
+    )
+    targets = tuple(classes.index(utterance.label) for utterance in manifest)
+    return Experiment(
+        recipe=recipe,
+        manifest=manifest,
+        classes=classes,
+        data=SegmentSet(features, targets, len(classes)),
+        stored={name: StoredFrames(encoder) for name, encoder in frozen.items()},
+        encoders={name: _facts(encoders[name], sections[name]) for name in sections},
+    )
+
+
+def _facts(encoder: SpeechEncoder | None, section: EncoderSection) -> EncoderFacts | None:
+    if encoder is None:
+        return None
+    return EncoderFacts(encoder.name, encoder.trained, section.finetune, encoder.fingerprint())

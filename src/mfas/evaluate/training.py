@@ -1,0 +1,85 @@
+"""One model for use, trained on a whole manifest."""
+
+from pathlib import Path
+
+import torch
+
+from mfas.config import Recipe
+from mfas.corpora import hold_out
+from mfas.errors import ModelError
+from mfas.evaluate.experiment import (
+    NO_ENCODER,
+    Experiment,
+    Progress,
+    load_stream,
+    prepare_experiment,
+    read_corpus,
+)
+from mfas.fusion import Strategy
+from mfas.model import MFAS, ModelCard, StoredFrames, save_model
+from mfas.search import SEARCHERS, SearchProblem
+from mfas.train import FitResult, derive_seed, fit
+from mfas.train.loop import Log
+
+
+def train_model(
+    recipe: Recipe,
+    out: Path,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
+) -> FitResult:
+    """Search (unless the recipe fixes the strategy) and train on `recipe`'s manifest; save to `out`.
+
+    Some speakers (`evaluate.inner_fraction`) are held out of training to choose strategy and
+    epoch; with `evaluate.split = "kfold10"`, random utterances. Nothing is tested: what such a
+    model scores on new speakers is what `cross_validate` says of the recipe.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ModelError(f"{out}: exists and is not empty; name another --out")
+    manifest = read_corpus(recipe)
+    settings = recipe.evaluate
+    train, validation = hold_out(manifest, settings.split, settings.inner_fraction, recipe.seed)
+    experiment = prepare_experiment(recipe, manifest, cache, progress)
+    torch.set_num_threads(recipe.train.threads)
+    log = log or (lambda facts: None)
+    strategy = _strategy(experiment, train, validation, log)
+    seed = derive_seed(recipe.seed, "model")
+    model = experiment.make_model(strategy, seed)
+    result = fit(model, experiment.data, train, validation, recipe.train, seed, log)
+    _attach_encoders(model, recipe)
+    card = ModelCard(
+        recipe=recipe,
+        classes=experiment.classes,
+        strategy=strategy,
+        notes=experiment.notes(),
+        validation_ua=result.best.ua,
+    )
+    save_model(out, model, card)
+    return result
+
+
+def _strategy(
+    experiment: Experiment, train: tuple[int, ...], validation: tuple[int, ...], log: Log
+) -> Strategy | None:
+    if not experiment.searches:
+        return experiment.fixed_strategy
+    recipe = experiment.recipe
+    problem = SearchProblem(
+        make_model=experiment.make_model,
+        data=experiment.data,
+        train=train,
+        validation=validation,
+        settings=recipe.search,
+        training=recipe.train,
+        seed=derive_seed(recipe.seed, "model search"),
+        log=lambda facts: log({"stage": "search", **facts}),
+    )
+    return SEARCHERS[recipe.search.method](problem).strategy
+
+
+def _attach_encoders(model: MFAS, recipe: Recipe) -> None:
+    """Put real encoders where stored frames stood in for them."""
+    for name, section in (("sec", recipe.sec), ("tec", recipe.tec)):
+        if section.encoder != NO_ENCODER and isinstance(getattr(model, name), StoredFrames):
+            setattr(model, name, load_stream(name, section))

@@ -1,0 +1,17 @@
+"""MFAS put together: encoders, Fusion Cell and head, built from a recipe, kept in a folder."""
+
+from mfas.model.batch import Batch, StoredFrames, Stream
+from mfas.model.build import build_model
+from mfas.model.folder import ModelCard, load_model, save_model
+from mfas.model.mfas import MFAS
+
+__all__ = [
+    "MFAS",
+    "Batch",
+    "ModelCard",
+    "StoredFrames",
+    "Stream",
+    "build_model",
+    "load_model",
+    "save_model",
+]

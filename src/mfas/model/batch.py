@@ -1,0 +1,74 @@
+"""What a model is given: segments with their views, and waveforms or frames encoded before.
+
+Shape legend: B segments, N samples, L levels, T encoder frames, D width, F frequency bins,
+V frames of 10 ms, C coefficients.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mfas.audio import Segments
+from mfas.encoders import Frames, SpeechEncoder
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some segments, as the model wants them.
+
+    `sec` and `tec` hold frames that were encoded before; where one is missing, the model runs its
+    own encoder on `waveforms_BN`.
+    """
+
+    spectrograms_BFV: Tensor
+    mfccs_BVC: Tensor
+    frames_B: Tensor
+    samples_B: Tensor
+    waveforms_BN: Tensor | None = None
+    sec: Frames | None = None
+    tec: Frames | None = None
+
+    @classmethod
+    def from_segments(cls, segments: Segments) -> "Batch":
+        """All segments of one recording, with the views rounded to float16 as the cache does."""
+        return cls(
+            spectrograms_BFV=_rounded(segments.spectrograms_SFT),
+            mfccs_BVC=_rounded(segments.mfccs_STC),
+            frames_B=torch.from_numpy(segments.frames_S),
+            samples_B=torch.from_numpy(segments.samples_S),
+            waveforms_BN=torch.from_numpy(segments.waveforms_SN),
+        )
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        moved = {
+            name: value.to(device) if isinstance(value, Tensor) else _frames_to(value, device)
+            for name, value in vars(self).items()
+            if value is not None
+        }
+        return replace(self, **moved)
+
+
+class StoredFrames(nn.Module):
+    """Stands in an encoder's place when its frames come from the cache; it has no weights."""
+
+    def __init__(self, encoder: SpeechEncoder) -> None:
+        super().__init__()
+        self.dim = encoder.dim
+        self.frames_per_segment = encoder.frames_per_segment
+
+    def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Frames:  # noqa: ARG002, D102
+        raise AssertionError("a batch without stored frames reached a model without encoders")
+
+
+Stream = SpeechEncoder | StoredFrames
+
+
+def _rounded(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float16)).float()
+
+
+def _frames_to(frames: Frames, device: torch.device) -> Frames:
+    return Frames(frames.hidden_BLTD.to(device), frames.mask_BT.to(device))

@@ -1,0 +1,74 @@
+"""A recipe and encoders become a model."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from mfas.config import Recipe
+from mfas.encoders.seeds import seeded
+from mfas.errors import ModelError
+from mfas.fusion import FusionCell, Strategy
+from mfas.heads import SIZES, CoAttention
+from mfas.model.batch import Stream
+from mfas.model.mfas import MFAS
+
+
+def build_model(
+    recipe: Recipe,
+    sec: Stream | None,
+    tec: Stream | None,
+    classes: int,
+    strategy: Strategy | None,
+    seed: int,
+) -> MFAS:
+    """Put a model together as `recipe` says, with weights that follow from `seed`.
+
+    The cell is the mixture of all operations if `strategy` is None and the recipe asks for a
+    search, the fixed operation if a strategy is given, and absent with one encoder or without
+    adjustment. Raises `ModelError` if the encoders do not fit each other.
+    """
+    streams = [stream for stream in (sec, tec) if stream is not None]
+    dim = _common_width(recipe, streams)
+    options = {
+        "dropout": recipe.fusion.dropout,
+        "ism_form": recipe.fusion.ism_form,
+        "residual": recipe.fusion.residual,
+    }
+    with seeded(seed):
+        projections = nn.ModuleDict(
+            {
+                name: nn.Linear(stream.dim, dim)
+                for name, stream in (("sec", sec), ("tec", tec))
+                if stream is not None and recipe.fusion.dim is not None
+            }
+        )
+        adjusts = len(streams) == 2 and recipe.fusion.strategy != "none"
+        cell = FusionCell(dim, only=strategy, **options) if adjusts else None
+        size = SIZES[recipe.head.size]
+        if recipe.head.dropout is not None:
+            size = replace(size, dropout=recipe.head.dropout)
+        head = CoAttention(classes, dim, streams[0].frames_per_segment, len(streams), size)
+    if recipe.head.alexnet_weights is not None:
+        _load_alexnet(head, recipe)
+    return MFAS(sec, tec, cell, head, projections)
+
+
+def _common_width(recipe: Recipe, streams: list[Stream]) -> int:
+    if not streams:
+        raise ModelError("sec.encoder and tec.encoder are both none; name at least one encoder")
+    if len({stream.frames_per_segment for stream in streams}) > 1:
+        raise ModelError("the SEC and TEC encoders have different frame rates; choose others")
+    widths = {stream.dim for stream in streams}
+    if recipe.fusion.dim is None and len(widths) > 1:
+        raise ModelError(
+            f"the SEC and TEC encoders are {' and '.join(map(str, sorted(widths)))} wide; "
+            "set fusion.dim to project both to one width"
+        )
+    return recipe.fusion.dim or streams[0].dim
+
+
+def _load_alexnet(head: CoAttention, recipe: Recipe) -> None:
+    if recipe.head.size != "paper":
+        raise ModelError("head.alexnet_weights: only head.size = paper has an AlexNet; unset one")
+    assert recipe.head.alexnet_weights is not None
+    head.image.alexnet.load_pretrained(recipe.head.alexnet_weights)  # type: ignore[union-attr, operator]

@@ -1,0 +1,141 @@
+"""A trained model as a folder that works anywhere: config.json, model.safetensors, its encoders.
+
+    config.json          classes, strategy, recipe, notes, and where each encoder comes from
+    model.safetensors    cell, head and projections
+    sec/ tec/            each encoder with its weights
+
+An encoder of ours that has no trained weights is not stored: its seed gives it back, and its
+fingerprint proves that it is the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from mfas.config import EncoderSection, Recipe, parse_recipe
+from mfas.encoders import SpeechEncoder, load_encoder
+from mfas.errors import MfasError, ModelError
+from mfas.fusion import Strategy
+from mfas.model.build import build_model
+from mfas.model.mfas import MFAS
+from mfas.storage import read_json, write_bytes, write_json
+
+FORMAT = 1
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+STREAMS = ("sec", "tec")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known about a model beside its weights.
+
+    `validation_ua` is the score that its epoch was chosen by: optimistic, not a test result.
+    """
+
+    recipe: Recipe
+    classes: Sequence[str]
+    strategy: Strategy | None
+    notes: Sequence[str]
+    validation_ua: float
+
+
+def save_model(folder: Path, model: MFAS, card: ModelCard) -> None:
+    """Write `model`, whose encoders are real ones, to `folder`; config.json comes last."""
+    encoders: dict[str, Any] = {}
+    for name in STREAMS:
+        encoder: SpeechEncoder | None = getattr(model, name)
+        if encoder is None:
+            continue
+        section: EncoderSection = getattr(card.recipe, name)
+        stored = encoder.trained or section.finetune
+        if stored:
+            encoder.save(folder / name)
+        encoders[name] = {"stored": stored, "fingerprint": encoder.fingerprint()}
+    own = {
+        key: tensor.contiguous()
+        for key, tensor in model.state_dict().items()
+        if not key.startswith(("sec.", "tec."))
+    }
+    write_bytes(folder / WEIGHTS_FILE, save(own))
+    config = {
+        "mfas_model": FORMAT,
+        "mfas": version("mfas"),
+        "name": card.recipe.name,
+        "classes": list(card.classes),
+        "strategy": str(card.strategy) if card.strategy else None,
+        "notes": list(card.notes),
+        "validation_ua": card.validation_ua,
+        "encoders": encoders,
+        "recipe": card.recipe.model_dump(mode="json", exclude_none=True),
+    }
+    write_json(folder / CONFIG_FILE, config)
+
+
+def load_model(folder: Path) -> tuple[MFAS, ModelCard]:
+    """Read what `save_model` wrote, ready to predict (evaluation mode, nothing to train).
+
+    Raises `ModelError` if the folder is not a model, is damaged, or is of a newer format.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise ModelError(f"{folder}: no model there (no {CONFIG_FILE}); mfas train makes one")
+    try:
+        config = read_json(folder / CONFIG_FILE)
+        if config.get("mfas_model") != FORMAT:
+            raise ModelError(f"{folder}: not a model of this version of mfas; update mfas")
+        card = _card(config)
+        streams = {
+            name: _load_stream(folder / name, getattr(card.recipe, name), name, facts)
+            for name, facts in config["encoders"].items()
+        }
+        model = build_model(
+            card.recipe.model_copy(
+                update={"head": card.recipe.head.model_copy(update={"alexnet_weights": None})}
+            ),
+            streams.get("sec"),
+            streams.get("tec"),
+            len(card.classes),
+            card.strategy,
+            seed=0,
+        )
+        model.load_state_dict({**_encoder_state(model), **load_file(folder / WEIGHTS_FILE)})
+    except MfasError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        fault = str(error).replace("\n", " ").strip()[:120]
+        raise ModelError(f"{folder}: damaged model ({fault}); copy it again") from error
+    return model.eval().requires_grad_(False), card
+
+
+def _card(config: dict[str, Any]) -> ModelCard:
+    return ModelCard(
+        recipe=parse_recipe(config["recipe"], origin=CONFIG_FILE),
+        classes=tuple(config["classes"]),
+        strategy=Strategy.parse(config["strategy"]) if config["strategy"] else None,
+        notes=tuple(config["notes"]),
+        validation_ua=config["validation_ua"],
+    )
+
+
+def _load_stream(
+    folder: Path, section: EncoderSection, name: str, facts: dict[str, Any]
+) -> SpeechEncoder:
+    frozen = section.model_copy(update={"finetune": False})
+    if facts["stored"]:
+        frozen = frozen.model_copy(update={"encoder": str(folder), "revision": None})
+    encoder = load_encoder(frozen, name)  # type: ignore[arg-type]
+    if encoder.fingerprint() != facts["fingerprint"]:
+        raise ModelError(
+            f"{folder.parent}: its {name.upper()} encoder came out with other weights than it was "
+            "trained with; copy the model again, or use the version of torch it was made with"
+        )
+    return encoder
+
+
+def _encoder_state(model: MFAS) -> dict[str, Any]:
+    return {k: v for k, v in model.state_dict().items() if k.startswith(("sec.", "tec."))}

@@ -1,0 +1,133 @@
+"""A model folder, ready to predict: a recording enters, a `Prediction` leaves.
+
+An utterance's log-probabilities are the mean of its segments' (paper section 3), as in the
+evaluation, so that a file gets here what it got in a cross-validation with the same model.
+
+Shape legend: S segments, K classes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from torch import Tensor
+
+from mfas.audio import RATE_HZ, Segments, prepare_samples, read_audio, segment
+from mfas.errors import AudioError, ModelError
+from mfas.model import MFAS, Batch, ModelCard, load_model
+from mfas.recognize.prediction import Prediction, SegmentPrediction
+
+DEFAULT_MODEL = Path(__file__).parent / "default"
+SEGMENTS_AT_ONCE = 16
+AUDIO_SUFFIXES = frozenset(
+    ".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .caf .w64 .rf64".split()
+)
+
+
+class Recognizer:
+    """Predicts emotions with one model.
+
+    `name` says which model, `classes` what it can answer, `notes` what its user must know.
+    """
+
+    def __init__(self, model: MFAS, card: ModelCard, name: str) -> None:
+        self._model = model.eval()
+        self._card = card
+        self.name = name
+        self.classes = tuple(card.classes)
+        self.notes = tuple(card.notes)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path | None = None, revision: str | None = None
+    ) -> "Recognizer":
+        """Load a model folder, a Hub id, or (by default) the model that ships with mfas.
+
+        Raises `ModelError` if there is no model at `source` or it is damaged.
+        """
+        if source is None:
+            return cls(*load_model(DEFAULT_MODEL), name="default")
+        folder = Path(source)
+        if not folder.is_dir():
+            folder = _from_hub(str(source), revision)
+        return cls(*load_model(folder), name=str(source))
+
+    def predict(self, audio: str | Path | tuple[np.ndarray, int]) -> Prediction:
+        """Predict a file, or samples: (n,) or (n, channels) numbers with their rate in Hz.
+
+        Raises `AudioError` for what cannot be analysed.
+        """
+        if isinstance(audio, tuple):
+            samples, file = prepare_samples(*audio), None
+        else:
+            samples, file = read_audio(audio), str(audio)
+        segments = segment(samples)
+        log_probabilities_SK = self._log_probabilities(segments)
+        mean_K = log_probabilities_SK.mean(dim=0)
+        probabilities = self._by_class(mean_K)
+        return Prediction(
+            file=file,
+            duration=len(samples) / RATE_HZ,
+            label=_most_probable(probabilities),
+            probabilities=probabilities,
+            segments=tuple(self._segments(segments, log_probabilities_SK)),
+            model=self.name,
+        )
+
+    @torch.inference_mode()
+    def _log_probabilities(self, segments: Segments) -> Tensor:
+        whole = Batch.from_segments(segments)
+        parts = []
+        for start in range(0, len(segments), SEGMENTS_AT_ONCE):
+            rows = slice(start, start + SEGMENTS_AT_ONCE)
+            part = {name: value[rows] for name, value in vars(whole).items() if value is not None}
+            parts.append(self._model(replace(whole, **part)))
+        return torch.cat(parts)
+
+    def _segments(
+        self, segments: Segments, log_probabilities_SK: Tensor
+    ) -> Iterator[SegmentPrediction]:
+        for (start, end), row_K in zip(segments.times(), log_probabilities_SK, strict=True):
+            probabilities = self._by_class(row_K)
+            yield SegmentPrediction(start, end, _most_probable(probabilities), probabilities)
+
+    def _by_class(self, log_probabilities_K: Tensor) -> dict[str, float]:
+        normalised_K = F.softmax(log_probabilities_K.double(), dim=-1)
+        return dict(zip(self.classes, normalised_K.tolist(), strict=True))
+
+
+def audio_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, folders as the audio files below them (sorted).
+
+    Raises `AudioError` for a folder without any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        below = [p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
+        if not below:
+            raise AudioError(f"{path}: no audio files in this folder; name files or another folder")
+        found += sorted(below)
+    return found
+
+
+def _from_hub(source: str, revision: str | None) -> Path:
+    try:
+        patterns = ["*.json", "*.safetensors"]
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{source}: neither a model folder nor a model on the Hub that can be reached; "
+            "check the name, the network, or train one with mfas train"
+        ) from error
+
+
+def _most_probable(probabilities: dict[str, float]) -> str:
+    return max(probabilities, key=probabilities.__getitem__)

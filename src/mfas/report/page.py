@@ -1,0 +1,125 @@
+"""Runs become one HTML page that needs nothing else: no scripts, no fonts, no network.
+
+Run folders enter; one file leaves, with its style and drawings inside. Everything that comes from a
+run is escaped by the template engine.
+"""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mfas.errors import RunError
+from mfas.report import drawing, scores, wording
+from mfas.report.reading import read_run
+from mfas.report.run import Run, Search
+from mfas.storage import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(folders: Sequence[Path], target: Path) -> None:
+    """Write the page of one run, or of several side by side, to `target`.
+
+    Raises `RunError` if a run folder is missing, unfinished or broken, or if none is given.
+    """
+    if not folders:
+        raise RunError("report: no run given; name one or more run folders")
+    runs = [read_run(Path(folder)) for folder in folders]
+    page = (
+        _templates()
+        .get_template("report.html.jinja")
+        .render(
+            runs=runs,
+            shown=[_shown(run) for run in runs],
+            faults=wording.comparability(runs) if len(runs) > 1 else (),
+        )
+    )
+    write_text(Path(target), page)
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(percent=percent, duration=duration, names=names)
+    environment.globals.update(drawing=drawing)
+    return environment
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    """What the template needs besides the run itself."""
+    return _words(run) | _numbers(run) | {"panels": drawing.panels(run)}
+
+
+def _words(run: Run) -> dict[str, Any]:
+    encoders = run.result.encoders
+    return {
+        "stamp": wording.stamp(run),
+        "warnings": wording.untrained_warnings(run),
+        "split": wording.split_words(run),
+        "selection": wording.selection_words(run),
+        "size": wording.size_words(run),
+        "interval": wording.interval_words(run),
+        "agreement": wording.agreement(run),
+        "encoders": {
+            "SEC": wording.encoder_words(encoders.sec),
+            "TEC": wording.encoder_words(encoders.tec),
+        },
+        "command": f"mfas verify {shlex.quote(run.folder.resolve().name)}",
+    }
+
+
+def _numbers(run: Run) -> dict[str, Any]:
+    weighed = [search for search in run.searches if search.weights is not None]
+    weights = [weight for search in weighed for row in search.weights or () for weight in row]
+    counts = [sum(row) for row in run.result.confusion]
+    return {
+        "shares": scores.row_shares(run.result.confusion).tolist(),
+        "classes": scores.class_scores(run),
+        "majority": max(counts) / max(1, sum(counts)),
+        "speakers": scores.speaker_scores(run),
+        "mistakes": scores.confident_mistakes(run),
+        "candidates": scores.candidates(run),
+        "noise": scores.noise_sd(run.searches),
+        "searches": weighed,
+        "heaviest": max(weights, default=1.0) or 1.0,
+        "axis": _axis(run.searches),
+    }
+
+
+def _axis(searches: Sequence[Search]) -> tuple[float, float]:
+    """Ends of the axis of candidate scores, on tenths, around every score."""
+    found = [score for search in searches for score in search.scores.values()]
+    low = math.floor(10 * min(found, default=0) + 1e-9) / 10
+    high = math.ceil(10 * max(found, default=1) - 1e-9) / 10
+    return low, max(high, low + 0.1)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.6842 as "68.4"; nothing to score as an en dash."""
+    return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "48 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def names(values: Sequence[str], limit: int = 4) -> str:
+    """A list of names, shortened to its first ones: "03, 08, 09, … (10)"."""
+    if len(values) <= limit:
+        return ", ".join(values)
+    return f"{', '.join(values[: limit - 1])}, … ({len(values)})"

@@ -1,0 +1,168 @@
+"""What a run means, in plain words: its stamp, its protocol, its warnings.
+
+A `Run` enters; sentences leave. A result is stamped honest only if the folds share no speaker,
+every choice was made on training speakers, and nothing else leaked: the flag of result.json alone
+is not enough.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mfas.report.run import Encoder, Run
+
+_SPLITS = {
+    "lospo": "Leave one speaker out: every fold tests on a speaker the model has never heard.",
+    "loso": "Leave one session out: every fold tests on a recording session, and on speakers, "
+    "that the model has never heard.",
+    "groups": "Groups of speakers: the speakers are dealt into {groups} groups, and every fold "
+    "tests on one group that the model has never heard.",
+    "kfold10": "Random ten-fold: utterances are dealt at random, so the same speakers, and often "
+    "the same sentences, are in training and in test.",
+}
+_SELECTIONS = {
+    "inner": "Every choice (epoch, strategy, operation weights) was made on training speakers "
+    "alone; each test fold was scored once, at the end.",
+    "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
+    "score is the best of many looks at the test data.",
+}
+_PLACES = {
+    "sec": ("SEC", "speech-related emotional content"),
+    "tec": ("TEC", "textual-related emotional content"),
+}
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Whether a result can be taken at face value, and if not, why."""
+
+    honest: bool
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "honest" if self.honest else f"OPTIMISTIC: {'; '.join(self.reasons)}"
+
+
+def stamp(run: Run) -> Stamp:
+    """The stamp that goes wherever numbers of this run appear."""
+    reasons = run.result.leaks or _visible_leaks(run)
+    if not run.result.honest and not reasons:
+        reasons = ("the run was recorded as not honest, without a reason",)
+    return Stamp(honest=not reasons, reasons=reasons)
+
+
+def _visible_leaks(run: Run) -> tuple[str, ...]:
+    placed = {(fold.fold, name) for fold in run.result.folds for name in fold.test_speakers}
+    tested = Counter(name for _, name in placed)
+    shared = run.result.protocol == "kfold10" or any(count > 1 for count in tested.values())
+    leaks = []
+    if shared:
+        leaks.append("the same speakers are in training and test")
+    if run.result.selection == "paper":
+        leaks.append("the epoch was chosen on the test fold")
+    return tuple(leaks)
+
+
+def split_words(run: Run) -> str:
+    """How the folds were cut."""
+    kind, _, groups = run.result.protocol.partition(":")
+    return _SPLITS[kind].format(groups=groups)
+
+
+def selection_words(run: Run) -> str:
+    """Where choices were made."""
+    return _SELECTIONS[run.result.selection]
+
+
+def size_words(run: Run) -> str:
+    """How many folds, speakers, utterances, classes and seeds, as "5 folds, 10 speakers, ..."."""
+    result = run.result
+    speakers = len({name for fold in result.folds for name in fold.test_speakers})
+    parts = (
+        counted(len(result.folds), "fold"),
+        counted(speakers, "test speaker"),
+        counted(result.n_utterances, "utterance"),
+        counted(len(result.classes), "class", "classes"),
+        counted(len(result.seeds), "seed"),
+    )
+    return ", ".join(parts)
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 fold", "5,531 utterances"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def interval_words(run: Run) -> str:
+    """What the intervals mean, and when they are rough themselves."""
+    speakers = {name for fold in run.result.folds for name in fold.test_speakers}
+    words = (
+        "The 95 % intervals resample whole speakers: they say how far the score would move with "
+        "other speakers of the same kind, not with other utterances of these."
+    )
+    if len(speakers) < 8:
+        words += f" With {counted(len(speakers), 'speaker')} they are rough, and rather too narrow."
+    return words
+
+
+def untrained_warnings(run: Run) -> tuple[str, ...]:
+    """One warning for every encoder whose weights never saw speech."""
+    encoders = {"sec": run.result.encoders.sec, "tec": run.result.encoders.tec}
+    return tuple(
+        _untrained_warning(encoder, *_PLACES[place])
+        for place, encoder in encoders.items()
+        if encoder is not None and not encoder.trained
+    )
+
+
+def _untrained_warning(encoder: Encoder, place: str, content: str) -> str:
+    if encoder.finetuned:
+        return (
+            f"The {place} encoder began with random weights: {encoder.name} was trained on this "
+            "corpus alone, without any pretraining on speech."
+        )
+    return (
+        f"The {place} encoder has random weights: {encoder.name} was never trained on speech. It "
+        f"passes on audio through a fixed random mixture and carries no learned {content}, so "
+        "these scores show what the spectrogram, the MFCCs and the head can do, not what the "
+        "method of the paper can do."
+    )
+
+
+def encoder_words(encoder: Encoder | None) -> str:
+    """An encoder in one line, such as "compact, pretrained, frozen"."""
+    if encoder is None:
+        return "none"
+    origin = "pretrained" if encoder.trained else "random weights"
+    return f"{encoder.name}, {origin}, {'fine-tuned' if encoder.finetuned else 'frozen'}"
+
+
+def agreement(run: Run) -> str:
+    """How far the searches agree on a strategy, in one sentence."""
+    found = [search for search in run.searches if search.method != "fixed"]
+    if not found:
+        fixed = Counter(str(s.strategy or "no adjustment") for s in run.searches)
+        name = ", ".join(fixed) or "no adjustment"
+        return f"Nothing was searched: the recipe fixes the strategy ({name})."
+    counts = Counter(str(search.strategy or "no adjustment") for search in found).most_common()
+    (best, votes), others = counts[0], counts[1:]
+    if not others:
+        return f"All {len(found)} searches chose {best}." if votes > 1 else f"It chose {best}."
+    rest = ", ".join(f"{name}\u00a0({count})" for name, count in others)
+    degree = "agree mostly" if 2 * votes > len(found) else "do not agree"
+    return f"The searches {degree}: {votes} of {len(found)} chose {best}; the others {rest}."
+
+
+def comparability(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Reasons why the numbers of several runs must not be set against each other."""
+    faults = []
+    if len({run.result.manifest_sha256 for run in runs}) > 1:
+        faults.append("These runs use different manifests: they were not scored on the same data.")
+    elif len({run.result.folds_sha256 for run in runs}) > 1:
+        faults.append("These runs cut the same data into different folds.")
+    if len({stamp(run).honest for run in runs}) > 1:
+        faults.append(
+            "Honest and optimistic results stand side by side: the optimistic ones are inflated, "
+            "and a lead of theirs means nothing."
+        )
+    return tuple(faults)

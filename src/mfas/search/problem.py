@@ -1,0 +1,68 @@
+"""What a searcher is given, and what it must answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfas.config import SearchSection, TrainSection
+from mfas.fusion import LEVELS, Strategy
+from mfas.fusion.strategy import OPERATION_NAMES
+from mfas.model import MFAS
+from mfas.train import SegmentSet
+from mfas.train.loop import Log
+
+ModelFactory = Callable[[Strategy | None, int], MFAS]
+
+
+@dataclass(frozen=True)
+class SearchProblem:
+    """One fold's search.
+
+    `make_model(strategy, seed)` gives a fresh model: a mixture of all operations for None, else
+    that strategy alone. `train` and `validation` are utterances, none of them of the test fold.
+    `folder` is where a search that is interrupted finds what it had done.
+    """
+
+    make_model: ModelFactory
+    data: SegmentSet
+    train: Sequence[int]
+    validation: Sequence[int]
+    settings: SearchSection
+    training: TrainSection
+    seed: int
+    log: Log
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A strategy and the evidence for it.
+
+    `weights`: 3 x 8 operation weights, rows sum to 1 (None where a method has none). `scores`:
+    inner-validation UA of each path that was scored, keyed "level:operation". `trajectory`: the
+    weights after each epoch.
+    """
+
+    strategy: Strategy
+    method: str
+    scores: dict[str, float]
+    seconds: float
+    weights: list[list[float]] | None = None
+    trajectory: tuple[list[list[float]], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as `strategies.json` holds it."""
+        return {
+            "method": self.method,
+            "strategy": {"level": self.strategy.level, "operation": self.strategy.operation},
+            "levels": list(LEVELS),
+            "operations": list(OPERATION_NAMES),
+            "weights": self.weights,
+            "scores": self.scores,
+            "trajectory": list(self.trajectory),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+Searcher = Callable[[SearchProblem], SearchResult]

@@ -1,0 +1,30 @@
+"""Features of a manifest, one readable training loop, checkpoints that resume exactly."""
+
+from mfas.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mfas.train.data import SegmentSet
+from mfas.train.device import make_accelerator
+from mfas.train.features import Features, prepare_features
+from mfas.train.loop import EpochScores, FitResult, fit, loss_function, train_step
+from mfas.train.scoring import Scores, score_utterances, utterance_log_probabilities
+from mfas.train.seeds import derive_seed, drawing_from, shuffled
+
+__all__ = [
+    "Checkpoint",
+    "EpochScores",
+    "Features",
+    "FitResult",
+    "Scores",
+    "SegmentSet",
+    "derive_seed",
+    "drawing_from",
+    "fit",
+    "load_checkpoint",
+    "loss_function",
+    "make_accelerator",
+    "prepare_features",
+    "save_checkpoint",
+    "score_utterances",
+    "shuffled",
+    "train_step",
+    "utterance_log_probabilities",
+]

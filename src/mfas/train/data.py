@@ -1,0 +1,57 @@
+"""Utterances with labels become batches of segments.
+
+Shape legend: U utterances, B segments of a batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfas.model import Batch
+from mfas.train.features import Features
+from mfas.train.seeds import shuffled
+
+SegmentId = tuple[int, int]  # utterance, segment within it
+
+
+@dataclass(frozen=True)
+class SegmentSet:
+    """The segments of a manifest with their features, and each utterance's class.
+
+    `targets_U` holds class indices, one an utterance; `classes` is the number of classes.
+    """
+
+    features: Features
+    targets_U: tuple[int, ...]
+    classes: int
+
+    def segments_of(self, utterances: Sequence[int]) -> list[SegmentId]:
+        """All segments of `utterances`, in order."""
+        return [(u, s) for u in utterances for s in range(self.features.segment_counts[u])]
+
+    def batches(
+        self, utterances: Sequence[int], size: int, seed: int | None = None
+    ) -> Iterator[tuple[Batch, Tensor, list[SegmentId]]]:
+        """Yield (batch, targets_B, segment ids); shuffled if a seed is given."""
+        segments = self.segments_of(utterances)
+        if seed is not None:
+            segments = [segments[i] for i in shuffled(len(segments), seed)]
+        for start in range(0, len(segments), size):
+            chosen = segments[start : start + size]
+            targets_B = torch.tensor([self.targets_U[u] for u, _ in chosen])
+            yield self.features.batch(chosen), targets_B, chosen
+
+    def class_weights(self, utterances: Sequence[int], balance: bool) -> Tensor:
+        """Loss weight of each class, (classes,): inverse to its frequency, or all 1."""
+        if not balance:
+            return torch.ones(self.classes)
+        counts = np.bincount([self.targets_U[u] for u in utterances], minlength=self.classes)
+        return torch.from_numpy(len(utterances) / (self.classes * np.maximum(counts, 1))).float()
+
+    def spectrogram_extremes(self, utterances: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Smallest and largest dB of each frequency over the real frames of `utterances`."""
+        minima, maxima = zip(*(self.features.extremes(u) for u in utterances), strict=True)
+        return torch.from_numpy(np.min(minima, axis=0)), torch.from_numpy(np.max(maxima, axis=0))

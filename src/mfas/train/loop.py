@@ -1,0 +1,209 @@
+"""One readable training loop: AdamW, early stop on validation utterances, exact resume.
+
+A model, segments and two lists of utterances enter; the model leaves with the weights of its best
+epoch. Who may be in the validation list is the protocol's business (`evaluate`).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from mfas.config import TrainSection
+from mfas.model import MFAS, Batch
+from mfas.train.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    named_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+    trainable_state,
+)
+from mfas.train.data import SegmentSet
+from mfas.train.device import make_accelerator
+from mfas.train.scoring import Scores, score_utterances
+from mfas.train.seeds import derive_seed, drawing_from
+
+Log = Callable[[dict[str, Any]], None]
+MAXIMUM_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class EpochScores:
+    """What one epoch gave; fractions in 0..1."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_ua: float
+    validation_wa: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The scores of the best epoch, and every epoch's."""
+
+    best_epoch: int
+    best: Scores
+    history: tuple[EpochScores, ...]
+
+
+def fit(
+    model: MFAS,
+    data: SegmentSet,
+    train: Sequence[int],
+    validation: Sequence[int],
+    settings: TrainSection,
+    seed: int,
+    log: Log,
+    checkpoint: Path | None = None,
+) -> FitResult:
+    """Train `model` on the utterances `train`; keep the epoch that is best on `validation`.
+
+    With `checkpoint`, every epoch is saved there and a fit that was interrupted goes on from it,
+    to the same weights. Segments, not utterances, are the examples; scores are of utterances.
+    """
+    accelerator = make_accelerator(settings)
+    model.head.scale.fit(*data.spectrogram_extremes(train))
+    optimizer = AdamW(parameter_groups(model, settings), weight_decay=settings.weight_decay)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    loss_of = loss_function(data, train, settings).to(accelerator.device)
+    progress = _Progress.resume(model, optimizer, checkpoint)
+    while not progress.finished(settings):
+        started = time.perf_counter()
+        epoch = len(progress.history)
+        with drawing_from(derive_seed(seed, "epoch", epoch)):
+            batches = data.batches(train, micro_batch(settings), derive_seed(seed, "order", epoch))
+            train_loss = _train_epoch(model, batches, optimizer, loss_of, accelerator)
+        scores = score_utterances(model, data, validation, settings.batch)
+        progress.add(scores, train_loss, time.perf_counter() - started)
+        log(asdict(progress.history[-1]))
+        progress.save(checkpoint)
+    model.load_state_dict(progress.best_weights, strict=False)
+    return FitResult(progress.best_epoch, progress.best_scores, tuple(progress.history))
+
+
+def train_step(
+    model: MFAS,
+    batch: Batch,
+    targets_B: Tensor,
+    optimizer: Optimizer,
+    loss_of: nn.Module,
+    accelerator: Accelerator,
+    level: str | None = None,
+) -> float:
+    """One micro-batch: forward, backward and, when enough have accumulated, a step."""
+    with accelerator.accumulate(model):
+        with accelerator.autocast():
+            log_probabilities_BK = model(batch.to(accelerator.device), level)
+        loss = loss_of(log_probabilities_BK, targets_B.to(accelerator.device))
+        accelerator.backward(loss)
+        if accelerator.sync_gradients:
+            accelerator.clip_grad_norm_(model.parameters(), MAXIMUM_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.item()
+
+
+def loss_function(data: SegmentSet, train: Sequence[int], settings: TrainSection) -> nn.Module:
+    """Cross-entropy over classes, weighted and smoothed as the settings say."""
+    return nn.CrossEntropyLoss(
+        weight=data.class_weights(train, settings.balance),
+        label_smoothing=settings.label_smoothing,
+    )
+
+
+def parameter_groups(model: MFAS, settings: TrainSection) -> list[dict[str, Any]]:
+    """Fine-tuned encoders at their own rate, everything else at `lr`; alpha and frozen parts out."""
+    encoders, others = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not name.endswith("cell.alpha"):
+            (encoders if name.startswith(("sec.", "tec.")) else others).append(parameter)
+    groups = [{"params": others, "lr": settings.lr}]
+    return groups + ([{"params": encoders, "lr": settings.encoder_lr}] if encoders else [])
+
+
+def micro_batch(settings: TrainSection) -> int:
+    """Segments of one forward pass: the batch, split into `accumulate` parts."""
+    return -(-settings.batch // settings.accumulate)
+
+
+def _train_epoch(
+    model: MFAS,
+    batches: Iterable[tuple[Batch, Tensor, Any]],
+    optimizer: Optimizer,
+    loss_of: nn.Module,
+    accelerator: Accelerator,
+) -> float:
+    model.train()
+    losses = [
+        train_step(model, batch, targets_B, optimizer, loss_of, accelerator)
+        for batch, targets_B, _ in batches
+    ]
+    return sum(losses) / len(losses)
+
+
+class _Progress:
+    """Where a fit stands: the epochs so far and the weights of the best one."""
+
+    def __init__(self, model: MFAS, optimizer: Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.history: list[EpochScores] = []
+        self.best_epoch = -1
+        self.best: Scores | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @classmethod
+    def resume(cls, model: MFAS, optimizer: Optimizer, path: Path | None) -> "_Progress":
+        progress = cls(model, optimizer)
+        saved = load_checkpoint(path) if path is not None else None
+        if saved is not None:
+            model.load_state_dict(saved.part("model"), strict=False)
+            restore_optimizer(optimizer, saved.part("optimizer"))
+            progress.history = [EpochScores(**epoch) for epoch in saved.facts["history"]]
+            progress.best_epoch = saved.facts["best_epoch"]
+            progress.best = Scores(**saved.facts["best"])
+            progress.best_weights = saved.part("best")
+        return progress
+
+    @property
+    def best_scores(self) -> Scores:
+        assert self.best is not None, "at least one epoch was trained"
+        return self.best
+
+    def finished(self, settings: TrainSection) -> bool:
+        done = len(self.history)
+        return done >= settings.epochs or done - 1 - self.best_epoch >= settings.patience
+
+    def add(self, scores: Scores, train_loss: float, seconds: float) -> None:
+        epoch = len(self.history)
+        self.history.append(
+            EpochScores(epoch, train_loss, scores.loss, scores.ua, scores.wa, round(seconds, 3))
+        )
+        if scores.better_than(self.best):
+            self.best, self.best_epoch = scores, epoch
+            self.best_weights = {k: v.clone() for k, v in trainable_state(self.model).items()}
+
+    def save(self, path: Path | None) -> None:
+        if path is None:
+            return
+        tensors = {
+            **named_tensors("model", trainable_state(self.model)),
+            **named_tensors("best", self.best_weights),
+            **optimizer_tensors("optimizer", self.optimizer),
+        }
+        facts = {
+            "history": [asdict(epoch) for epoch in self.history],
+            "best_epoch": self.best_epoch,
+            "best": asdict(self.best_scores),
+        }
+        save_checkpoint(path, Checkpoint(tensors, facts))
