@@ -111,7 +111,8 @@ class EvaluateSection(Section):
     """The protocol: how folds are cut (split) and where choices are made (selection)."""
 
     split: str = Field(
-        "lospo", pattern=r"^(loso|lospo|kfold10|groups:[1-9]\d*)$",
+        "lospo",
+        pattern=r"^(loso|lospo|kfold10|groups:[1-9]\d*)$",
         description="loso: sessions; lospo: speakers; groups:N: N folds of speakers; kfold10: random",
     )
     selection: Literal["inner", "paper"] = Field(
@@ -150,7 +151,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise RecipeError(f"{path}: no such recipe; recipes are TOML files, see recipes/") from error
+        raise RecipeError(
+            f"{path}: no such recipe; recipes are TOML files, see recipes/"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML ({error}); correct that place") from error
     values.setdefault("name", Path(path).stem)

@@ -62,9 +62,7 @@ def read_json(path: Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_csv(
-    target: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
-) -> None:
+def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write `rows` as CSV with a header; keys that are not in `columns` are refused."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(columns), lineterminator="\n")

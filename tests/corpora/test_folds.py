@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfas.corpora import Manifest, Utterance, make_folds
+from mfas.corpora import Manifest, Utterance, hold_out, make_folds
 from mfas.errors import ManifestError
 
 SPLITS = ["loso", "lospo", "groups:2", "groups:3", "kfold10"]
@@ -25,7 +25,7 @@ def manifests(draw) -> Manifest:
     return Manifest(tuple(draw(st.permutations(rows))))
 
 
-def held_out(manifest: Manifest, split: str, indices: tuple[int, ...]) -> set[str | None]:
+def groups_of(manifest: Manifest, split: str, indices: tuple[int, ...]) -> set[str | None]:
     key = "session" if split == "loso" else "speaker"
     return {getattr(manifest.utterances[i], key) for i in indices}
 
@@ -41,7 +41,7 @@ def test_folds_are_disjoint_and_test_everything_once(manifest, split, seed):
         assert sorted(i for part in parts for i in part) == list(range(len(manifest)))
         assert {manifest.utterances[i].label for i in fold.train} == set("abc")
         if split != "kfold10":
-            groups = [held_out(manifest, split, part) for part in parts]
+            groups = [groups_of(manifest, split, part) for part in parts]
             assert not groups[0] & groups[1]
             assert not groups[0] & groups[2]
             assert not groups[1] & groups[2]
@@ -68,10 +68,10 @@ def test_lospo_and_loso_are_named_by_whom_they_test(corpus):
     manifest = corpus(speakers=6)
     lospo = make_folds(manifest, "lospo", 0, 0.2, "inner")
     assert [fold.name for fold in lospo] == list(manifest.speakers)
-    assert all(held_out(manifest, "lospo", fold.test) == {fold.name} for fold in lospo)
+    assert all(groups_of(manifest, "lospo", fold.test) == {fold.name} for fold in lospo)
     loso = make_folds(manifest, "loso", 0, 0.2, "inner")
     assert [fold.name for fold in loso] == ["Ses0", "Ses1", "Ses2"]
-    assert all(held_out(manifest, "loso", fold.test) == {fold.name} for fold in loso)
+    assert all(groups_of(manifest, "loso", fold.test) == {fold.name} for fold in loso)
 
 
 def test_paper_selection_chooses_on_test(corpus):
@@ -85,7 +85,7 @@ def test_paper_selection_chooses_on_test(corpus):
 def test_inner_validation_takes_a_share_of_the_speakers_in_turn(corpus, fraction, expected):
     manifest = corpus(speakers=10)
     folds = make_folds(manifest, "lospo", 3, fraction, "inner")
-    chosen = [held_out(manifest, "lospo", fold.validation) for fold in folds]
+    chosen = [groups_of(manifest, "lospo", fold.validation) for fold in folds]
     assert {len(speakers) for speakers in chosen} == {expected}
     served = Counter(speaker for speakers in chosen for speaker in speakers)
     assert len(served) == 10
@@ -119,7 +119,9 @@ def test_kfold10_is_stratified_and_mixes_speakers(corpus):
         assert Counter(manifest.utterances[i].label for i in fold.test) == dict.fromkeys("abc", 3)
         labels = Counter(manifest.utterances[i].label for i in fold.validation)
         assert labels == dict.fromkeys("abc", 5)
-        assert held_out(manifest, "kfold10", fold.test) & held_out(manifest, "kfold10", fold.train)
+        assert groups_of(manifest, "kfold10", fold.test) & groups_of(
+            manifest, "kfold10", fold.train
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,3 +162,21 @@ def test_a_class_without_training_material_is_named(corpus):
     message = r"m\.csv: fold s0 of lospo: no training utterance of class rare; leave"
     with pytest.raises(ManifestError, match=message):
         make_folds(manifest, "lospo", 0, 0.2, "inner")
+
+
+def test_a_class_of_one_speaker_stays_in_training(corpus):
+    rare = tuple(Utterance(f"s1/r{n}.wav", Path("/c"), "s1", "rare") for n in range(3))
+    manifest = Manifest((*corpus().utterances, *rare))
+    train, validation = hold_out(manifest, "lospo", 0.5, seed=0)
+    assert "s1" in groups_of(manifest, "lospo", train)
+    assert {manifest.utterances[i].label for i in validation} == set("abc")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_model_for_use_holds_whole_groups_out_of_everything(corpus, split):
+    manifest = corpus(speakers=8)
+    train, validation = hold_out(manifest, split, 0.25, seed=1)
+    assert sorted((*train, *validation)) == list(range(len(manifest)))
+    shared = groups_of(manifest, split, train) & groups_of(manifest, split, validation)
+    assert bool(shared) == (split == "kfold10")
+    assert hold_out(manifest, split, 0.25, seed=1) == (train, validation)

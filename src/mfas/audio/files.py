@@ -18,7 +18,9 @@ from mfas.storage import sha256_of_bytes
 RATE_HZ = 16_000
 MINIMUM_SAMPLES = 400  # 25 ms: one frame of every speech encoder
 SILENCE_PEAK = 1e-4  # -80 dBFS
-_UNKNOWN_WAV_SIZES = (0, 0xFFFFFFFF)  # written by programs that stream to a pipe
+# data sizes from here on, and 0, are written by programs that stream to a pipe (sox, arecord, ffmpeg)
+_UNKNOWN_WAV_SIZE = 0x7FFFF000
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header gives none
 
 
 def read_audio(
@@ -34,6 +36,10 @@ def read_audio(
     try:
         with soundfile.SoundFile(path) as sound:
             rate_hz, expected = sound.samplerate, sound.frames
+            if expected == _UNKNOWN_FRAMES:
+                raise AudioError(
+                    f"{path}: its header does not say how long it is; convert it to wav"
+                )
             first = 0 if start is None else round(start * rate_hz)
             last = expected if end is None else min(round(end * rate_hz), expected)
             if not 0 <= first < last:
@@ -62,7 +68,7 @@ def prepare_samples(samples: np.ndarray, rate_hz: int, name: str = "samples") ->
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
         raise AudioError(f"{name}: samples must be (n,) or (n, channels) numbers")
     if samples.dtype.kind in "iu":
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min or -128)
+        samples = _full_scale(samples)
     samples = samples.astype(np.float32, copy=False)
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
@@ -83,6 +89,13 @@ def prepare_samples(samples: np.ndarray, rate_hz: int, name: str = "samples") ->
 def audio_sha256(samples: np.ndarray) -> str:
     """Hash of decoded samples: equal for the same audio under another name or lossless format."""
     return sha256_of_bytes(np.ascontiguousarray(samples, dtype="<f4").tobytes())
+
+
+def _full_scale(samples: np.ndarray) -> np.ndarray:
+    """Integers of any width in [-1, 1); unsigned ones, as in 8-bit wav, are silent in the middle."""
+    limits = np.iinfo(samples.dtype)
+    half = (float(limits.max) - float(limits.min) + 1) / 2
+    return (samples.astype(np.float64) - float(limits.min)) / half - 1
 
 
 def _require_file(path: Path) -> None:
@@ -111,6 +124,6 @@ def _data_chunk_overruns(content: BinaryIO, file_size: int) -> bool:
     while len(chunk := content.read(8)) == 8:
         name, size = struct.unpack("<4sI", chunk)
         if name == b"data":
-            return size not in _UNKNOWN_WAV_SIZES and content.tell() + size > file_size
+            return size < _UNKNOWN_WAV_SIZE and content.tell() + size > file_size
         content.seek(size + size % 2, 1)
     return True

@@ -34,8 +34,8 @@ def spectrogram(samples: np.ndarray) -> np.ndarray:
             window="hamming",
         )
     )
-    decibels = librosa.amplitude_to_db(magnitude, ref=np.max, top_db=DYNAMIC_RANGE_DB)
-    return decibels[:SPECTROGRAM_BINS, : _frames(samples)]
+    kept = magnitude[:, : _frames(samples)]  # before the maximum is taken
+    return librosa.amplitude_to_db(kept, ref=np.max, top_db=DYNAMIC_RANGE_DB)[:SPECTROGRAM_BINS]
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:
@@ -43,23 +43,19 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
 
     `samples` is float32 (n,) at 16 kHz; pre-emphasis happens inside; frames as in `spectrogram`.
     """
-    coefficients = librosa.feature.mfcc(
-        y=_emphasised(samples),
-        sr=RATE_HZ,
-        n_mfcc=MFCC_COEFFICIENTS,
-        n_fft=MFCC_FFT,
-        hop_length=HOP_SAMPLES,
-        htk=True,
+    mel = librosa.feature.melspectrogram(
+        y=_emphasised(samples), sr=RATE_HZ, n_fft=MFCC_FFT, hop_length=HOP_SAMPLES, htk=True
     )
-    return coefficients.T[: _frames(samples)]
+    decibels = librosa.power_to_db(mel[:, : _frames(samples)])
+    return librosa.feature.mfcc(S=decibels, n_mfcc=MFCC_COEFFICIENTS).T
 
 
 def _emphasised(samples: np.ndarray) -> np.ndarray:
     """Pre-emphasised samples, followed by zeros up to one FFT window.
 
-    librosa pads with zeros at both ends anyway, so the frames that are kept do not change.
+    librosa pads with zeros at both ends anyway, so the first `_frames` frames do not change.
     """
-    emphasised = librosa.effects.preemphasis(samples, coef=PRE_EMPHASIS)
+    emphasised = librosa.effects.preemphasis(samples, coef=PRE_EMPHASIS)  # type: ignore[attr-defined]
     missing = MFCC_FFT - len(emphasised)
     return np.pad(emphasised, (0, missing)) if missing > 0 else emphasised
 

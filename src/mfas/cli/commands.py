@@ -29,9 +29,7 @@ def corpus(options: Namespace) -> int:
     if options.name == "check":
         return _check_manifest(options.path)
     if options.name == "synthetic":
-        manifest = synthesize_corpus(
-            options.path, options.voices, options.sentences, options.seed
-        )
+        manifest = synthesize_corpus(options.path, options.voices, options.sentences, options.seed)
     else:
         manifest = adapt_corpus(options.name, options.path)
     output: Path = options.output or Path(f"{options.name}.csv")
@@ -206,5 +204,3 @@ def _prediction_rows(answers: list[dict[str, Any]], timeline: bool) -> list[dict
 def _print_counts(console: Console, what: str, counts: dict[str, int]) -> None:
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     console.print(f"per {what}: {listed}", markup=False, soft_wrap=True)
-
-

@@ -50,11 +50,15 @@ def _add_corpus(children: "argparse._SubParsersAction[OneLineParser]") -> None:
         help="make a manifest of a corpus, or check one",
         description="mfas corpus NAME FOLDER -o manifest.csv | mfas corpus check manifest.csv",
     )
-    corpus.add_argument("name", choices=(*CORPORA, "check"), metavar="NAME", help=", ".join(CORPORA))
+    corpus.add_argument(
+        "name", choices=(*CORPORA, "check"), metavar="NAME", help=", ".join(CORPORA)
+    )
     corpus.add_argument("path", type=Path, metavar="FOLDER", help="the corpus's folder")
     corpus.add_argument("-o", "--output", type=Path, help="manifest to write (default NAME.csv)")
     corpus.add_argument("--voices", type=int, default=8, help="synthetic: speakers (default 8)")
-    corpus.add_argument("--sentences", type=int, default=10, help="synthetic: per emotion and voice")
+    corpus.add_argument(
+        "--sentences", type=int, default=10, help="synthetic: per emotion and voice"
+    )
     corpus.add_argument("--seed", type=int, default=0, help="synthetic: seed (default 0)")
     corpus.set_defaults(run=commands.corpus, takes_overrides=False)
 
@@ -73,7 +77,9 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, see recipes/")
-        command.add_argument("--out", type=Path, help=f"{out} to write", required=name != "crossval")
+        command.add_argument(
+            "--out", type=Path, help=f"{out} to write", required=name != "crossval"
+        )
         if resumes:
             command.add_argument("--resume", action="store_true", help="go on after an interrupt")
         command.set_defaults(run=run, takes_overrides=True)

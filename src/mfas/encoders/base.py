@@ -15,6 +15,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -109,6 +110,10 @@ class SpeechEncoder(nn.Module, ABC):
             digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
             digest.update(values.reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write a folder from which `load_encoder` gives an equal encoder back."""
 
     @abstractmethod
     def _count_frames(self, samples_B: Tensor) -> Tensor:

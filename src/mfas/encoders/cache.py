@@ -100,20 +100,20 @@ def encode_corpus(
     progress: Callable[[int], None] | None = None,
     *,
     precision: Precision = "float32",
-) -> list[np.ndarray]:
-    """Frames of every recording, as `cached_frames` gives them, in the order of `keys`.
+) -> list[Path]:
+    """Encode what the cache lacks of a corpus; the file of every recording, in the order of `keys`.
 
     `read_segments(i)` reads recording i and is called on a miss alone; `progress(n)` is told how
-    many recordings are done. One recording is in memory at a time.
+    many recordings are done. One recording is in memory at a time. (Paths, not memory maps: an open
+    map holds a file handle, and a corpus has more files than a process may hold open.)
     """
     shelf = cache._shelf(encoder, precision)
-    frames = []
-    for i, key in enumerate(keys):
-        path = shelf / f"{key}.npy"
-        frames.append(_frames_at(path, encoder, partial(read_segments, i), precision))
+    paths = [shelf / f"{key}.npy" for key in keys]
+    for i, path in enumerate(paths):
+        _frames_at(path, encoder, partial(read_segments, i), precision)
         if progress is not None:
             progress(i + 1)
-    return frames
+    return paths
 
 
 def _frames_at(

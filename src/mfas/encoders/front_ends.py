@@ -9,9 +9,9 @@ Shape legend: B segments, N samples, T encoder frames, D width, C channels, M me
 F frequency bins, W window samples.
 """
 
-from librosa.filters import mel
 import numpy as np
 import torch
+from librosa.filters import mel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,7 +72,7 @@ class LogMel(nn.Module):
         self.stride = STACK * HOP_SAMPLES
         self.receptive_field = WINDOW_SAMPLES + (STACK - 1) * HOP_SAMPLES
 
-    def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
         """(B, N) -> (B, T, D)."""
         log_mel_BMF = self.log_mel(waveforms_BN)
         frames = log_mel_BMF.shape[1] // STACK

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
@@ -24,7 +25,7 @@ from mfas.encoders.base import Role, SpeechEncoder, level_layers
 from mfas.encoders.front_ends import standardised
 from mfas.encoders.padding import Ends, ends_at, guard_padding
 from mfas.errors import ModelError
-from mfas.storage import read_json
+from mfas.storage import read_json, write_bytes, write_json
 
 UNTRAINED = "mfas_untrained"  # key of config.json that marks random weights
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -58,6 +59,10 @@ class HuggingFaceEncoder(SpeechEncoder):
         self.receptive_field = _receptive_field(config)
         self.frames_per_segment = int(self._count_frames(torch.tensor(SEGMENT_SAMPLES)))
 
+    def save(self, folder: Path) -> None:
+        """Write config.json, preprocessor_config.json and model.safetensors."""
+        write_model_folder(self.model, Path(folder), self.normalise)
+
     def _count_frames(self, samples_B: Tensor) -> Tensor:
         return self.model._get_feat_extract_output_lengths(samples_B)
 
@@ -78,6 +83,23 @@ class HuggingFaceEncoder(SpeechEncoder):
         config = self.model.config.to_diff_dict()
         kept = {key: value for key, value in config.items() if key not in _VOLATILE}
         return {"config": kept, "layers": self.layers, "normalise": self.normalise}
+
+
+def write_model_folder(model: Any, folder: Path, normalise: bool) -> None:
+    """Write a transformers speech model and the preprocessor settings that go with it."""
+    preprocessor = {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "sampling_rate": RATE_HZ,
+        "do_normalize": normalise,
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": False,
+    }
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_bytes(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
+    write_json(folder / PREPROCESSOR_FILES[0], preprocessor)
+    write_json(folder / "config.json", model.config.to_diff_dict())
 
 
 def _config(folder: Path, name: str) -> Any:

@@ -8,13 +8,10 @@ results say so too.
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import save
 from transformers import AutoConfig, AutoModel
 
-from mfas.audio import RATE_HZ
-from mfas.encoders.huggingface import PREPROCESSOR_FILES, UNTRAINED
+from mfas.encoders.huggingface import UNTRAINED, write_model_folder
 from mfas.encoders.seeds import seeded
-from mfas.storage import write_bytes, write_json
 
 Kind = Literal["wav2vec2", "data2vec-audio", "hubert", "wavlm"]
 Size = Literal["base", "tiny"]
@@ -41,19 +38,4 @@ def save_random_huggingface(
     config = AutoConfig.for_model(kind, **settings)
     with seeded(seed):
         model = AutoModel.from_config(config)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    write_json(folder / PREPROCESSOR_FILES[0], _preprocessor())
-    write_json(folder / "config.json", config.to_diff_dict())
-
-
-def _preprocessor() -> dict[str, Any]:
-    return {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "sampling_rate": RATE_HZ,
-        "do_normalize": True,
-        "feature_size": 1,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "return_attention_mask": False,
-    }
+    write_model_folder(model, folder, normalise=True)

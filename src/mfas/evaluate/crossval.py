@@ -1,7 +1,7 @@
 """Cross-validation: a recipe enters, a run folder with its result and evidence leaves.
 
-    recipe -> utterances, features -> folds -> leakage guard -> one job a fold -> run folder
-                                                                  (search, train, test)
+recipe -> utterances, features -> folds -> leakage guard -> one job a fold -> run folder
+                                                              (search, train, test)
 """
 
 import time
@@ -69,6 +69,7 @@ def _run(
     inner_folds = make_folds(*protocol, "inner")
     experiment = prepare_experiment(recipe, manifest, cache, progress)
     hashes = experiment.data.features.audio_hashes
+    experiment.make_model(experiment.fixed_strategy, recipe.seed)  # refused now, or not at all
     leaks = find_leaks(manifest, folds, settings.split, hashes, recipe.corpus.guard_text)
     honest = guard(leaks, settings.allow_optimistic)
     write_protocol(out, experiment, folds)

@@ -10,7 +10,7 @@ from mfas.encoders import FrameCache, SpeechEncoder, load_encoder
 from mfas.errors import RecipeError
 from mfas.fusion import Strategy
 from mfas.model import MFAS, StoredFrames, Stream, build_model
-from mfas.train import SegmentSet, prepare_features
+from mfas.train import SegmentSet, make_accelerator, prepare_features
 
 NO_ENCODER = "none"
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
@@ -30,7 +30,7 @@ class EncoderFacts:
 class Experiment:
     """A recipe with its material. It travels to worker processes, so frozen encoders stay behind:
     their frames are in the cache, and `StoredFrames` stands in their place.
-    """  # noqa: D205, D209
+    """
 
     recipe: Recipe
     manifest: Manifest
@@ -104,10 +104,17 @@ def prepare_experiment(
         name: None if section.encoder == NO_ENCODER else load_stream(name, section)
         for name, section in sections.items()
     }
-    frozen = {n: e for n, e in encoders.items() if e is not None and not sections[n].finetune}
+    device = make_accelerator(recipe.train).device
+    frozen = {
+        n: e.to(device) for n, e in encoders.items() if e is not None and not sections[n].finetune
+    }
     tuned = [e for n, e in encoders.items() if e is not None and sections[n].finetune]
     features = prepare_features(
-        manifest, frozen, FrameCache(cache) if cache else FrameCache(), waveforms=bool(tuned), progress=progress
+        manifest,
+        frozen,
+        FrameCache(cache) if cache else FrameCache(),
+        waveforms=bool(tuned),
+        progress=progress,
     )
     targets = tuple(classes.index(utterance.label) for utterance in manifest)
     return Experiment(

@@ -1,10 +1,12 @@
 """One fold: find a strategy on training speakers, train it from scratch, predict the test speakers.
 
 Runs in a worker process. What it had done when it was interrupted lies in the fold's folder
-(checkpoints, `outcome.json` once it is complete), and it goes on from there to the same result.
+(checkpoints, `search.json` once a strategy is found, `outcome.json` once it is complete), and it
+goes on from there to the same result.
 """
 
 import json
+import os
 import resource
 import shutil
 import time
@@ -22,6 +24,7 @@ from mfas.storage import read_json, write_json
 from mfas.train import derive_seed, fit, utterance_log_probabilities
 
 OUTCOME = "outcome.json"
+SEARCH = "search.json"
 LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
 
@@ -61,7 +64,8 @@ def run_fold(job: FoldJob) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    write_json(done, outcome)
+    if not job.search_only:
+        write_json(done, outcome)
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     return outcome
 
@@ -75,7 +79,7 @@ def _search(job: FoldJob) -> dict[str, Any] | None:
     if not experiment.searches:
         return None
     folder = job.folder / CHECKPOINTS / "search"
-    finished = folder / "result.json"
+    finished = job.folder / SEARCH
     if not finished.exists():
         problem = SearchProblem(
             make_model=experiment.make_model,
@@ -137,8 +141,18 @@ class _Log:
         self.path = job.folder / LOG
         self.common = {"fold": job.fold.name, "stage": stage}
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(self.path)
 
     def __call__(self, facts: dict[str, Any]) -> None:
         line = {"time": round(time.time(), 1), **self.common, **facts}
         with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+
+
+def _drop_torn_line(log: Path) -> None:
+    """Cut off what an interrupt or a full disk left of a line that was being written."""
+    if log.exists():
+        content = log.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(log, whole)

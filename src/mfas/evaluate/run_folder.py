@@ -1,8 +1,8 @@
 """The run folder: what a cross-validation leaves behind, complete enough to be checked by anyone.
 
-    recipe.toml utterances.csv folds.json environment.json  before the first fold
-    folds/<name>/                                           while it runs
-    predictions.csv strategies.json log.jsonl result.json figures/ report.html    at the end
+recipe.toml utterances.csv folds.json environment.json  before the first fold
+folds/<name>/                                           while it runs
+predictions.csv strategies.json log.jsonl result.json figures/ report.html    at the end
 """
 
 import json
@@ -26,6 +26,7 @@ from mfas.evaluate.scores import Row, score_rows
 from mfas.jobs import default_workers
 from mfas.report import write_figures, write_report
 from mfas.storage import (
+    read_csv,
     read_json,
     sha256_of_file,
     sha256_of_json,
@@ -88,10 +89,14 @@ def write_protocol(out: Path, experiment: Experiment, folds: Sequence[Fold]) -> 
         }
         for fold in folds
     ]
-    if (out / "folds.json").exists() and read_json(out / "folds.json") != described:
+    rows = _utterance_rows(experiment)
+    earlier, recorded = out / "folds.json", out / "utterances.csv"
+    if (earlier.exists() and read_json(earlier) != described) or (
+        recorded.exists() and read_csv(recorded) != [_as_text(row) for row in rows]
+    ):
         raise RunError(f"{out}: the manifest has changed since it was started; name another --out")
     write_json(out / "environment.json", _environment(recipe))
-    _write_utterances(out / "utterances.csv", experiment)
+    write_csv(out / "utterances.csv", list(rows[0]), rows)
     write_json(out / "folds.json", described)
     write_text(out / "recipe.toml", recipe_to_toml(recipe))
 
@@ -128,9 +133,7 @@ def finish_search(out: Path, run: FinishedFolds) -> list[dict[str, Any]]:
     return _write_strategies(out, run)
 
 
-def _result(
-    out: Path, run: FinishedFolds, rows: Sequence[Row], seconds: float
-) -> dict[str, Any]:
+def _result(out: Path, run: FinishedFolds, rows: Sequence[Row], seconds: float) -> dict[str, Any]:
     recipe = run.experiment.recipe
     folds = read_json(out / "folds.json")
     scores = score_rows(rows, run.experiment.classes, recipe.evaluate.bootstrap, recipe.seed)
@@ -211,13 +214,13 @@ def _write_log(out: Path, folds: Sequence[Fold]) -> None:
     write_text(out / "log.jsonl", "".join(f"{line}\n" for line in lines.values()))
 
 
-def _write_utterances(path: Path, experiment: Experiment) -> None:
+def _utterance_rows(experiment: Experiment) -> list[dict[str, Any]]:
     """The manifest as it was used (selected, merged), with a hash of each utterance's audio.
 
     It holds no absolute path: the same corpus gives the same file on every machine.
     """
     kept = [field.name for field in fields(Utterance) if field.name != "path"]
-    rows = [
+    return [
         {
             "name": utterance_name(utterance),
             **{name: getattr(utterance, name) for name in kept},
@@ -227,7 +230,10 @@ def _write_utterances(path: Path, experiment: Experiment) -> None:
             experiment.manifest, experiment.data.features.audio_hashes, strict=True
         )
     ]
-    write_csv(path, ["name", *kept, "audio_sha256"], rows)
+
+
+def _as_text(row: dict[str, Any]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
 
 
 def _speakers(experiment: Experiment, indices: Sequence[int]) -> list[str]:

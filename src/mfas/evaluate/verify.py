@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from mfas.config import Recipe, read_recipe
+from mfas.corpora import Fold, Manifest, Utterance, find_leaks
 from mfas.errors import RunError
+from mfas.evaluate.run_folder import HASHED
 from mfas.evaluate.scores import Row, score_rows
 from mfas.storage import read_csv, read_json, sha256_of_file, sha256_of_json
 
 TOLERANCE = 1e-9
+PARTS = ("train", "validation", "test")  # of a fold, in the order of `Fold`
 
 
 def verify_run(run: Path) -> list[str]:
@@ -18,7 +21,12 @@ def verify_run(run: Path) -> list[str]:
     Raises `RunError` if `run` is not a run folder, or a part of it cannot be read at all.
     """
     if not (run / "result.json").is_file():
-        raise RunError(f"{run}: no finished run (no result.json); run or resume mfas crossval first")
+        raise RunError(
+            f"{run}: no finished run (no result.json); run or resume mfas crossval first"
+        )
+    missing = [f"{name}: is missing" for name in HASHED if not (run / name).is_file()]
+    if missing:
+        return missing
     try:
         result = read_json(run / "result.json")
         recipe = read_recipe(run / "recipe.toml")
@@ -28,11 +36,14 @@ def verify_run(run: Path) -> list[str]:
             *_hash_faults(run, result, folds),
             *_prediction_faults(run, rows, folds),
             *_score_faults(result, rows, recipe),
-            *_honesty_faults(result, recipe, folds),
+            *_fold_faults(run, result, folds),
+            *_honesty_faults(run, result, recipe, folds),
         ]
     except (KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         fault = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{run}: a part of the run cannot be read ({fault}); run it again") from error
+        raise RunError(
+            f"{run}: a part of the run cannot be read ({fault}); run it again"
+        ) from error
 
 
 def _read_rows(run: Path, result: dict[str, Any]) -> list[Row]:
@@ -55,7 +66,7 @@ def _hash_faults(run: Path, result: dict[str, Any], folds: Any) -> Iterator[str]
             yield f"{name}: is missing"
         elif sha256_of_file(path) != recorded:
             yield f"{name}: has changed since the run (hash differs)"
-    for required in ("predictions.csv", "recipe.toml", "folds.json", "strategies.json"):
+    for required in HASHED:
         if required not in result["files"]:
             yield f"{required}: result.json records no hash of it"
     if sha256_of_file(run / "utterances.csv") != result["manifest_sha256"]:
@@ -99,18 +110,42 @@ def _score_faults(result: dict[str, Any], rows: list[Row], recipe: Recipe) -> It
             yield f"result.json: {name} is {result[name]}, the predictions give {computed}"
 
 
-def _honesty_faults(result: dict[str, Any], recipe: Recipe, folds: Any) -> Iterator[str]:
-    if result["protocol"] != recipe.evaluate.split or result["selection"] != recipe.evaluate.selection:
+def _fold_faults(run: Path, result: dict[str, Any], folds: Any) -> Iterator[str]:
+    strategies = {found["fold"]: found["strategy"] for found in read_json(run / "strategies.json")}
+    for recorded, fold in zip(result["folds"], folds, strict=True):
+        if recorded["strategy"] != strategies.get(fold["fold"]):
+            yield f"result.json: strategy of fold {fold['fold']} is not that of strategies.json"
+        if recorded["test_speakers"] != fold["test_speakers"]:
+            yield f"result.json: test speakers of fold {fold['fold']} are not those of folds.json"
+
+
+def _honesty_faults(run: Path, result: dict[str, Any], recipe: Recipe, folds: Any) -> Iterator[str]:
+    """The guard's judgement again, from the utterances and folds that the run recorded."""
+    settings = recipe.evaluate
+    if (result["protocol"], result["selection"]) != (settings.split, settings.selection):
         yield "result.json: protocol or selection is not the recipe's"
-    leaky = [
-        fold["fold"]
+    lines = read_csv(run / "utterances.csv")
+    hash_of = {line["name"]: line["audio_sha256"] for line in lines}
+    manifest = Manifest(tuple(map(_utterance, lines)))
+    position = {utterance.file: i for i, utterance in enumerate(manifest)}
+    cut = [
+        Fold(fold["fold"], *(tuple(position[n] for n in fold[part]) for part in PARTS))
         for fold in folds
-        if set(fold["test"]) & (set(fold["train"]) | set(fold["validation"]))
-        or set(fold["test_speakers"])
-        & (set(fold["train_speakers"]) | set(fold["validation_speakers"]))
     ]
-    if result["honest"] and leaky:
-        yield f"result.json: says honest, but folds {', '.join(leaky)} share speakers with training"
+    hashes = [hash_of[utterance.file] for utterance in manifest]
+    leaks = find_leaks(manifest, cut, settings.split, hashes, recipe.corpus.guard_text)
+    if result["honest"] and leaks:
+        leak = leaks[0]
+        yield f"result.json: says honest, but fold {leak.fold}: {leak.kind} leak, {leak.detail}"
+    elif not result["honest"] and not leaks:
+        yield "result.json: says optimistic, but nothing leaks"
+
+
+def _utterance(line: dict[str, str]) -> Utterance:
+    """What leaks are judged by; the name stands for the file, so that it tells parts of one apart."""
+    session, text = line["session"] or None, line["text"] or None
+    path = Path(line["file"])
+    return Utterance(line["name"], path, line["speaker"], line["label"], session, text=text)
 
 
 def _same(recorded: Any, computed: Any) -> bool:

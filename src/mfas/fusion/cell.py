@@ -8,6 +8,7 @@ Shape legend: B segments, T encoder frames, D width.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,11 @@ class FusionCell(nn.Module):
         self.operations = nn.ModuleDict(
             {
                 level: nn.ModuleDict(
-                    {name: available[name](dim) for name in OPERATION_NAMES if _kept(only, level, name)}
+                    {
+                        name: available[name](dim)
+                        for name in OPERATION_NAMES
+                        if _kept(only, level, name)
+                    }
                 )
                 for level in LEVELS
                 if only is None or level == only.level
@@ -69,23 +74,28 @@ class FusionCell(nn.Module):
         """
         if level not in self.operations:
             raise ValueError(f"level {level!r}: this cell has {', '.join(self.operations)}")
-        mask_BT = torch.ones(tec.shape[:2], dtype=torch.bool, device=tec.device) if mask is None else mask
+        mask_BT = (
+            torch.ones(tec.shape[:2], dtype=torch.bool, device=tec.device) if mask is None else mask
+        )
         level_sec = sec if level == "last" else sec.detach()
         if operation is None and self.only is not None:
             operation = self.only.operation
         if operation is None:
             adjusted = self._mixture(tec, level_sec, level, mask_BT)
         else:
-            adjusted = self.operations[level][operation](tec, level_sec, mask_BT)
+            adjusted = self._of(level)[operation](tec, level_sec, mask_BT)
         return adjusted if self.norm is None else self.norm(tec + adjusted) * mask_BT.unsqueeze(-1)
 
     def _mixture(self, tec: Tensor, sec: Tensor, level: str, mask_BT: Tensor) -> Tensor:
         weights = torch.softmax(self.alpha[LEVELS.index(level)], dim=-1)
         mixed = torch.zeros_like(tec)
-        for weight, (name, operation) in zip(weights, self.operations[level].items(), strict=True):
+        for weight, (name, operation) in zip(weights, self._of(level).items(), strict=True):
             if name != "zero":
                 mixed = mixed + weight * operation(tec, sec, mask_BT)
         return mixed
+
+    def _of(self, level: str) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, self.operations[level])
 
     def weights(self) -> Tensor:
         """Operation weights, (3, 8): softmax of alpha per level; one-hot rows in a fixed cell.

@@ -35,7 +35,7 @@ class Zero(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
 
-    def forward(self, x_BTD: Tensor, y_BTD: Tensor, mask_BT: Tensor) -> Tensor:  # noqa: ARG002, D102
+    def forward(self, x_BTD: Tensor, y_BTD: Tensor, mask_BT: Tensor) -> Tensor:  # noqa: D102
         return torch.zeros_like(x_BTD)
 
 

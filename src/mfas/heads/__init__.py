@@ -2,6 +2,6 @@
 
 from mfas.heads.coattention import CoAttention
 from mfas.heads.sizes import SIZES, HeadSize
-from mfas.heads.views import SpectrogramScale
+from mfas.heads.views import SpectrogramScale, Standard
 
-__all__ = ["SIZES", "CoAttention", "HeadSize", "SpectrogramScale"]
+__all__ = ["SIZES", "CoAttention", "HeadSize", "SpectrogramScale", "Standard"]

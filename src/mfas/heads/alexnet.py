@@ -55,7 +55,7 @@ class AlexNetFeatures(nn.Module):
             kept = {name: w for name, w in weights.items() if name.startswith("features.")}
             self.load_state_dict(kept)
         except Exception as error:
-            fault = str(error).splitlines()[0]
+            fault = str(error).partition("\n")[0] or type(error).__name__
             raise ModelError(
                 f"{path}: not a torchvision AlexNet state dict ({fault}); "
                 "unset head.alexnet_weights to start from random weights"

@@ -20,6 +20,7 @@ class HeadSize:
     lstm_dropout: float
     mfcc_pooling: Literal["flatten", "mean"]
     mfcc_stride: int  # frames of 10 ms averaged into one LSTM step
+    mfcc_standard: bool  # bring each coefficient to zero mean, unit variance over the training fold
     code: int  # width of one code of one stream
     dropout: float
 
@@ -32,6 +33,7 @@ SIZES = {
         lstm_dropout=0.5,
         mfcc_pooling="flatten",
         mfcc_stride=1,
+        mfcc_standard=False,
         code=128,
         dropout=0.1,
     ),
@@ -42,6 +44,7 @@ SIZES = {
         lstm_dropout=0.0,
         mfcc_pooling="mean",
         mfcc_stride=3,
+        mfcc_standard=True,
         code=64,
         dropout=0.3,
     ),

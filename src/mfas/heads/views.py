@@ -42,8 +42,36 @@ class SpectrogramScale(nn.Module):
         return scaled_BFT * frame_mask(frames_B, spectrogram_BFT.shape[-1]).unsqueeze(1)
 
 
+class Standard(nn.Module):
+    """Zero mean and unit variance per channel, by the statistics of the training fold (choice).
+
+    Until `fit` is called, nothing changes. `channels` may have leading axes, as (levels, D).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def fit(self, mean: Tensor, std: Tensor) -> None:
+        """Take the statistics of each channel over the real frames of the training fold."""
+        self.mean.copy_(mean)
+        self.std.copy_(std.clamp(min=1e-4))
+
+    def forward(self, values: Tensor, index: int | None = None) -> Tensor:
+        """(..., channels) -> the same shape; `index` picks one of the leading axis, as a level."""
+        mean, std = (self.mean, self.std) if index is None else (self.mean[index], self.std[index])
+        return (values - mean) / std
+
+
 class AlexNetBranch(nn.Module):
     """Spectrogram as a 3-channel 256 x 384 image -> AlexNet features -> code (paper section 3)."""
+
+    mean_C11: Tensor
+    std_C11: Tensor
 
     def __init__(self, code: int, dropout: float) -> None:
         super().__init__()
@@ -51,10 +79,12 @@ class AlexNetBranch(nn.Module):
         self.project = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(ALEXNET_FEATURES, code), nn.ReLU()
         )
-        self.register_buffer("mean_C11", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean_C11", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False
+        )
         self.register_buffer("std_C11", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
-    def forward(self, scaled_BFT: Tensor, frames_B: Tensor) -> Tensor:  # noqa: ARG002, D102
+    def forward(self, scaled_BFT: Tensor, frames_B: Tensor) -> Tensor:  # noqa: D102
         image_B1HW = F.interpolate(
             scaled_BFT.unsqueeze(1), size=IMAGE_SIZE, mode="bilinear", align_corners=False
         )
@@ -70,7 +100,9 @@ class SmallImageBranch(nn.Module):
         inputs = (1, *SMALL_CHANNELS[:-1])
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(i, o, kernel_size=5 if i == 1 else 3, stride=2, padding=2 if i == 1 else 1),
+                nn.Conv2d(
+                    i, o, kernel_size=5 if i == 1 else 3, stride=2, padding=2 if i == 1 else 1
+                ),
                 nn.ReLU(),
             )
             for i, o in zip(inputs, SMALL_CHANNELS, strict=True)
@@ -105,6 +137,7 @@ class MfccBranch(nn.Module):
         super().__init__()
         self.pooling = size.mfcc_pooling
         self.stride = size.mfcc_stride
+        self.standard = Standard(MFCC_COEFFICIENTS) if size.mfcc_standard else None
         self.lstm = nn.LSTM(
             MFCC_COEFFICIENTS,
             size.lstm_width,
@@ -119,7 +152,10 @@ class MfccBranch(nn.Module):
 
     def forward(self, mfcc_BTC: Tensor, frames_B: Tensor) -> Tensor:  # noqa: D102
         mask_BT1 = frame_mask(frames_B, mfcc_BTC.shape[1]).unsqueeze(-1)
-        steps_BTC = self._steps(F.normalize(mfcc_BTC, dim=-1) * mask_BT1)
+        normalised_BTC = F.normalize(mfcc_BTC, dim=-1)
+        if self.standard is not None:
+            normalised_BTC = self.standard(normalised_BTC)
+        steps_BTC = self._steps(normalised_BTC * mask_BT1)
         steps_B = torch.ceil(frames_B / self.stride).long()
         packed = pack_padded_sequence(
             steps_BTC, steps_B.cpu(), batch_first=True, enforce_sorted=False

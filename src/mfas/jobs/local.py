@@ -41,5 +41,7 @@ def run_jobs(
         else parallel_config(backend="threading")
     )
     with backend:
-        parallel = Parallel(n_jobs=min(workers, max(1, len(items))), return_as="generator_unordered")
+        parallel = Parallel(
+            n_jobs=min(workers, max(1, len(items))), return_as="generator_unordered"
+        )
         yield from parallel(delayed(indexed)(i, item) for i, item in enumerate(items))

@@ -3,12 +3,13 @@
 from mfas.model.batch import Batch, StoredFrames, Stream
 from mfas.model.build import build_model
 from mfas.model.folder import ModelCard, load_model, save_model
-from mfas.model.mfas import MFAS
+from mfas.model.mfas import MFAS, Projection
 
 __all__ = [
     "MFAS",
     "Batch",
     "ModelCard",
+    "Projection",
     "StoredFrames",
     "Stream",
     "build_model",

@@ -4,7 +4,8 @@ Shape legend: B segments, N samples, L levels, T encoder frames, D width, F freq
 V frames of 10 ms, C coefficients.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,12 +44,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        moved = {
-            name: value.to(device) if isinstance(value, Tensor) else _frames_to(value, device)
-            for name, value in vars(self).items()
-            if value is not None
-        }
-        return replace(self, **moved)
+        return Batch(**{name: _moved(value, device) for name, value in vars(self).items()})
 
 
 class StoredFrames(nn.Module):
@@ -57,9 +53,10 @@ class StoredFrames(nn.Module):
     def __init__(self, encoder: SpeechEncoder) -> None:
         super().__init__()
         self.dim = encoder.dim
+        self.layers = encoder.layers
         self.frames_per_segment = encoder.frames_per_segment
 
-    def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Frames:  # noqa: ARG002, D102
+    def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Frames:  # noqa: D102
         raise AssertionError("a batch without stored frames reached a model without encoders")
 
 
@@ -70,5 +67,7 @@ def _rounded(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values.astype(np.float16)).float()
 
 
-def _frames_to(frames: Frames, device: torch.device) -> Frames:
-    return Frames(frames.hidden_BLTD.to(device), frames.mask_BT.to(device))
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Frames):
+        return Frames(value.hidden_BLTD.to(device), value.mask_BT.to(device))
+    return None if value is None else value.to(device)

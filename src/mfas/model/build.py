@@ -10,7 +10,7 @@ from mfas.errors import ModelError
 from mfas.fusion import FusionCell, Strategy
 from mfas.heads import SIZES, CoAttention
 from mfas.model.batch import Stream
-from mfas.model.mfas import MFAS
+from mfas.model.mfas import MFAS, Projection
 
 
 def build_model(
@@ -29,21 +29,27 @@ def build_model(
     """
     streams = [stream for stream in (sec, tec) if stream is not None]
     dim = _common_width(recipe, streams)
-    options = {
-        "dropout": recipe.fusion.dropout,
-        "ism_form": recipe.fusion.ism_form,
-        "residual": recipe.fusion.residual,
-    }
+    fusion = recipe.fusion
     with seeded(seed):
         projections = nn.ModuleDict(
             {
-                name: nn.Linear(stream.dim, dim)
+                name: Projection(len(stream.layers), stream.dim, dim)
                 for name, stream in (("sec", sec), ("tec", tec))
                 if stream is not None and recipe.fusion.dim is not None
             }
         )
         adjusts = len(streams) == 2 and recipe.fusion.strategy != "none"
-        cell = FusionCell(dim, only=strategy, **options) if adjusts else None
+        cell = (
+            FusionCell(
+                dim,
+                dropout=fusion.dropout,
+                ism_form=fusion.ism_form,
+                residual=fusion.residual,
+                only=strategy,
+            )
+            if adjusts
+            else None
+        )
         size = SIZES[recipe.head.size]
         if recipe.head.dropout is not None:
             size = replace(size, dropout=recipe.head.dropout)

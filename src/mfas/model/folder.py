@@ -4,8 +4,8 @@
     model.safetensors    cell, head and projections
     sec/ tec/            each encoder with its weights
 
-An encoder of ours that has no trained weights is not stored: its seed gives it back, and its
-fingerprint proves that it is the same.
+A frozen encoder that the recipe calls by its name alone ("compact") is not stored: name and seed give
+it back, and its fingerprint proves that it is the same.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 
 from mfas.config import EncoderSection, Recipe, parse_recipe
 from mfas.encoders import SpeechEncoder, load_encoder
+from mfas.encoders.load import OURS
 from mfas.errors import MfasError, ModelError
 from mfas.fusion import Strategy
 from mfas.model.build import build_model
@@ -48,11 +49,12 @@ def save_model(folder: Path, model: MFAS, card: ModelCard) -> None:
     """Write `model`, whose encoders are real ones, to `folder`; config.json comes last."""
     encoders: dict[str, Any] = {}
     for name in STREAMS:
-        encoder: SpeechEncoder | None = getattr(model, name)
+        encoder = getattr(model, name)
         if encoder is None:
             continue
+        assert isinstance(encoder, SpeechEncoder), "stored frames cannot be saved; attach encoders"
         section: EncoderSection = getattr(card.recipe, name)
-        stored = encoder.trained or section.finetune
+        stored = section.finetune or section.encoder not in OURS
         if stored:
             encoder.save(folder / name)
         encoders[name] = {"stored": stored, "fingerprint": encoder.fingerprint()}

@@ -21,14 +21,26 @@ from torch import Tensor, nn
 
 from mfas.encoders import Frames
 from mfas.fusion import LEVELS, FusionCell
-from mfas.heads import CoAttention
+from mfas.heads import CoAttention, Standard
 from mfas.model.batch import Batch, Stream
+
+
+class Projection(nn.Module):
+    """Frames of one encoder, standardised per level, brought to another width by a linear layer."""
+
+    def __init__(self, levels: int, encoder_dim: int, dim: int) -> None:
+        super().__init__()
+        self.standard = Standard(levels, encoder_dim)
+        self.linear = nn.Linear(encoder_dim, dim)
+
+    def forward(self, level_BTD: Tensor, index: int) -> Tensor:  # noqa: D102
+        return self.linear(self.standard(level_BTD, index))
 
 
 class MFAS(nn.Module):
     """Encoders, cell and head; either encoder, and the cell, may be None (see the module's text).
 
-    `projections` maps "sec" and "tec" to layers that bring both to one width before the cell.
+    `projections` maps "sec" and "tec" to `Projection`s that bring both to one width before the cell.
     """
 
     def __init__(
@@ -52,10 +64,9 @@ class MFAS(nn.Module):
         takes one path of the mixture (see `FusionCell.forward`).
         """
         streams, masks = [], []
-        sec = self._frames("sec", batch)
-        tec = self._frames("tec", batch)
+        sec, tec = self._frames("sec", batch), self._frames("tec", batch)
         if sec is not None:
-            streams.append(sec.hidden_BLTD[:, -1])
+            streams.append(self._level("sec", sec, -1))
             masks.append(sec.mask_BT)
         if tec is not None:
             streams.append(self._adjusted(sec, tec, level, operation))
@@ -63,29 +74,34 @@ class MFAS(nn.Module):
         return self.head(batch.spectrograms_BFV, batch.mfccs_BVC, batch.frames_B, streams, masks)
 
     def _frames(self, stream: str, batch: Batch) -> Frames | None:
+        """Frames of one encoder: from the batch, or from the encoder itself."""
         encoder: Stream | None = getattr(self, stream)
         if encoder is None:
             return None
         frames: Frames | None = getattr(batch, stream)
-        if frames is None:
-            assert batch.waveforms_BN is not None, "a batch has frames or waveforms"
-            frames = encoder(batch.waveforms_BN, batch.samples_B)
-            frames = _rounded_like_cache(frames) if _is_frozen(encoder) else frames
-        if stream not in self.projections:
+        if frames is not None:
             return frames
-        mask_B1T1 = frames.mask_BT[:, None, :, None]
-        return replace(frames, hidden_BLTD=self.projections[stream](frames.hidden_BLTD) * mask_B1T1)
+        assert batch.waveforms_BN is not None, "a batch has frames or waveforms"
+        frames = encoder(batch.waveforms_BN, batch.samples_B)
+        return _rounded_like_cache(frames) if _is_frozen(encoder) else frames
+
+    def _level(self, stream: str, frames: Frames, index: int) -> Tensor:
+        """One level of the frames, (B, T, D), brought to the common width."""
+        level_BTD = frames.hidden_BLTD[:, index]
+        if stream not in self.projections:
+            return level_BTD
+        return self.projections[stream](level_BTD, index) * frames.mask_BT.unsqueeze(-1)
 
     def _adjusted(
         self, sec: Frames | None, tec: Frames, level: str | None, operation: str | None
     ) -> Tensor:
-        tec_BTD = tec.hidden_BLTD[:, -1]
+        tec_BTD = self._level("tec", tec, -1)
         if self.cell is None:
             return tec_BTD
         assert sec is not None, "a Fusion Cell needs SEC frames"
         chosen = self.cell.only.level if self.cell.only is not None else level
         assert chosen is not None, "a mixture needs to be told the level"
-        sec_BTD = sec.hidden_BLTD[:, LEVELS.index(chosen)]
+        sec_BTD = self._level("sec", sec, LEVELS.index(chosen))
         return self.cell(tec_BTD, sec_BTD, chosen, tec.mask_BT & sec.mask_BT, operation)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor
 
 from mfas.audio import RATE_HZ, Segments, prepare_samples, read_audio, segment
@@ -25,7 +25,21 @@ from mfas.recognize.prediction import Prediction, SegmentPrediction
 DEFAULT_MODEL = Path(__file__).parent / "default"
 SEGMENTS_AT_ONCE = 16
 AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .caf .w64 .rf64".split()
+    f".{name}"
+    for name in (
+        "wav",
+        "flac",
+        "mp3",
+        "ogg",
+        "oga",
+        "opus",
+        "aif",
+        "aiff",
+        "au",
+        "caf",
+        "w64",
+        "rf64",
+    )
 )
 
 

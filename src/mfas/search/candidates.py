@@ -27,9 +27,7 @@ def search_exhaustive(problem: SearchProblem) -> SearchResult:
     return _best_of(problem, distinct_candidates(), "exhaustive")
 
 
-def _best_of(
-    problem: SearchProblem, candidates: Sequence[Strategy], method: str
-) -> SearchResult:
+def _best_of(problem: SearchProblem, candidates: Sequence[Strategy], method: str) -> SearchResult:
     best: tuple[Strategy, Scores] | None = None
     uas: dict[str, float] = {}
     seconds = 0.0

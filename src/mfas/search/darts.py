@@ -39,7 +39,8 @@ from mfas.train.checkpoint import (
     restore_optimizer,
     trainable_state,
 )
-from mfas.train.loop import micro_batch, parameter_groups
+from mfas.train.loop import MicroBatch, micro_batch, parameter_groups, steps_of
+from mfas.train.scales import fit_scales
 
 
 def search_darts(problem: SearchProblem) -> SearchResult:
@@ -76,7 +77,7 @@ class _Supernet:
         self.problem = problem
         self.accelerator = make_accelerator(problem.training)
         model = problem.make_model(None, derive_seed(problem.seed, "weights"))
-        model.head.scale.fit(*problem.data.spectrogram_extremes(problem.train))
+        fit_scales(model, problem.data, problem.train)
         settings = problem.training.model_copy(update={"lr": problem.settings.lr})
         optimizer = AdamW(
             parameter_groups(model, settings), weight_decay=problem.training.weight_decay
@@ -105,10 +106,11 @@ class _Supernet:
         validation = self._endless_validation(seed, size)
         losses = []
         self.model.train()
-        for batch, targets_B, _ in problem.data.batches(problem.train, size, seed):
+        batches = problem.data.batches(problem.train, size, seed)
+        for parts in steps_of(batches, problem.training.accumulate):
             level = LEVELS[int(torch.randint(len(LEVELS), (1,), generator=levels))]
             self._alpha_step(*next(validation), level)
-            losses.append(self._weight_step(batch, targets_B, level))
+            losses.append(self._weight_step(parts, level))
         return sum(losses) / len(losses)
 
     def _alpha_step(self, batch: Batch, targets_B: Tensor, level: str) -> None:
@@ -119,14 +121,12 @@ class _Supernet:
         loss = self.loss(log_probabilities_BK, targets_B.to(device))
         (gradient,) = torch.autograd.grad(loss, self.cell.alpha)
         with torch.no_grad():
-            self.cell.alpha -= self.problem.settings.alpha_lr * gradient
+            self.cell.alpha.sub_(self.problem.settings.alpha_lr * gradient)
 
-    def _weight_step(self, batch: Batch, targets_B: Tensor, level: str) -> float:
+    def _weight_step(self, parts: list[MicroBatch], level: str) -> float:
         """Move the weights down the training loss, alpha held still."""
         self.cell.alpha.requires_grad_(False)
-        loss = train_step(
-            self.model, batch, targets_B, self.optimizer, self.loss, self.accelerator, level
-        )
+        loss = train_step(self.model, parts, self.optimizer, self.loss, self.accelerator, level)
         self.cell.alpha.requires_grad_(True)
         return loss
 

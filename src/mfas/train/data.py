@@ -50,8 +50,3 @@ class SegmentSet:
             return torch.ones(self.classes)
         counts = np.bincount([self.targets_U[u] for u in utterances], minlength=self.classes)
         return torch.from_numpy(len(utterances) / (self.classes * np.maximum(counts, 1))).float()
-
-    def spectrogram_extremes(self, utterances: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Smallest and largest dB of each frequency over the real frames of `utterances`."""
-        minima, maxima = zip(*(self.features.extremes(u) for u in utterances), strict=True)
-        return torch.from_numpy(np.min(minima, axis=0)), torch.from_numpy(np.max(maxima, axis=0))

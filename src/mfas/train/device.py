@@ -17,7 +17,6 @@ def make_accelerator(settings: TrainSection) -> Accelerator:
     return Accelerator(
         cpu=settings.device == "cpu",
         mixed_precision="bf16" if _use_bf16(settings) else "no",
-        gradient_accumulation_steps=settings.accumulate,
     )
 
 

@@ -8,14 +8,26 @@ Shape legend: S segments, B segments of a batch, F frequency bins, V frames of 1
 C coefficients, N samples, L levels, T encoder frames, D width.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from mfas.audio import SPECTROGRAM_BINS, Segments, audio_sha256, read_audio, segment
+from mfas.audio import (
+    MFCC_COEFFICIENTS,
+    SEGMENT_FRAMES,
+    SEGMENT_SAMPLES,
+    SPECTROGRAM_BINS,
+    Segments,
+    audio_sha256,
+    read_audio,
+    segment,
+)
+from mfas.audio.segments import count_segments
 from mfas.corpora import Manifest, Utterance
 from mfas.encoders import FrameCache, Frames, SpeechEncoder, encode_corpus
 from mfas.jobs import default_workers, run_jobs
@@ -25,6 +37,8 @@ from mfas.storage import atomic_path
 Progress = Callable[[str, int, int], None]
 VIEWS_FOLDER = "views-1"  # counts up when the views change
 WAVEFORMS_FOLDER = "waveforms-1"
+VIEW_ROWS = SPECTROGRAM_BINS + MFCC_COEFFICIENTS
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,16 +73,11 @@ class Features:
             mfccs_BVC=mfccs_BCV.transpose(1, 2),
             frames_B=_counts(self.frames, chosen),
             samples_B=_counts(self.samples, chosen),
-            waveforms_BN=torch.from_numpy(_stack(self.waveforms, chosen)) if self.waveforms else None,
+            waveforms_BN=torch.from_numpy(_stack(self.waveforms, chosen))
+            if self.waveforms
+            else None,
             **{name: self._frames(name, chosen) for name in self.encoded},
         )
-
-    def extremes(self, utterance: int) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest dB of each frequency over an utterance's real frames, float32."""
-        views_SKV = np.load(self.views[utterance])
-        real = [v_KV[:SPECTROGRAM_BINS, :n] for v_KV, n in zip(views_SKV, self.frames[utterance])]
-        joined_FV = np.concatenate(real, axis=1).astype(np.float32)
-        return joined_FV.min(axis=1), joined_FV.max(axis=1)
 
     def _frames(self, name: str, chosen: Sequence[tuple[int, int]]) -> Frames:
         hidden_BLTD = torch.from_numpy(_stack(self.encoded[name], chosen)).float()
@@ -108,7 +117,7 @@ def prepare_features(
         waveforms=tuple(_waveforms_path(cache.folder, key) for key in hashes) if waveforms else (),
         encoded={
             name: tuple(
-                Path(a.filename) for a in encode_corpus(
+                encode_corpus(
                     encoder,
                     cache,
                     hashes,
@@ -135,17 +144,20 @@ class _Prepared:
 
 
 def _prepare(utterance: Utterance, folder: Path, waveforms: bool) -> _Prepared:
-    """Decode one utterance and write its views (and waveforms) where they are missing."""
+    """Decode one utterance and write its views (and waveforms) where they are missing or damaged."""
     samples = read_audio(utterance.path, utterance.start, utterance.end)
     audio_hash = audio_sha256(samples)
-    segments = segment(samples, views=not _views_path(folder, audio_hash).exists())
-    if segments.has_views:
+    count = count_segments(len(samples))
+    views, waves = _views_path(folder, audio_hash), _waveforms_path(folder, audio_hash)
+    has_views = _holds(views, (count, VIEW_ROWS, SEGMENT_FRAMES), np.float16)
+    segments = segment(samples, views=not has_views)
+    if not has_views:
         views_SKV = np.concatenate(
             [segments.spectrograms_SFT, segments.mfccs_STC.swapaxes(1, 2)], axis=1
         )
-        _save_array(_views_path(folder, audio_hash), views_SKV.astype(np.float16))
-    if waveforms and not _waveforms_path(folder, audio_hash).exists():
-        _save_array(_waveforms_path(folder, audio_hash), segments.waveforms_SN)
+        _save_array(views, views_SKV.astype(np.float16))
+    if waveforms and not _holds(waves, (count, SEGMENT_SAMPLES), np.float32):
+        _save_array(waves, segments.waveforms_SN)
     return _Prepared(audio_hash, segments.samples_S, segments.frames_S)
 
 
@@ -159,6 +171,21 @@ def _views_path(folder: Path, audio_hash: str) -> Path:
 
 def _waveforms_path(folder: Path, audio_hash: str) -> Path:
     return folder / WAVEFORMS_FOLDER / f"{audio_hash}.npy"
+
+
+def _holds(path: Path, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> bool:
+    """Whether `path` holds such an array; a file that is damaged is logged, and written anew."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return False
+    except (ValueError, OSError, EOFError) as error:
+        _log.warning("%s: damaged cache file (%s); computing it again", path, error)
+        return False
+    if stored.shape != shape or stored.dtype != dtype:
+        _log.warning("%s: cache file of another shape; computing it again", path)
+        return False
+    return True
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

@@ -4,14 +4,13 @@ A model, segments and two lists of utterances enter; the model leaves with the w
 epoch. Who may be in the validation list is the protocol's business (`evaluate`).
 """
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -29,10 +28,12 @@ from mfas.train.checkpoint import (
 )
 from mfas.train.data import SegmentSet
 from mfas.train.device import make_accelerator
+from mfas.train.scales import fit_scales
 from mfas.train.scoring import Scores, score_utterances
 from mfas.train.seeds import derive_seed, drawing_from
 
 Log = Callable[[dict[str, Any]], None]
+MicroBatch = tuple[Batch, Tensor, Any]  # segments, their classes, their ids
 MAXIMUM_GRADIENT_NORM = 1.0
 
 
@@ -73,7 +74,7 @@ def fit(
     to the same weights. Segments, not utterances, are the examples; scores are of utterances.
     """
     accelerator = make_accelerator(settings)
-    model.head.scale.fit(*data.spectrogram_extremes(train))
+    fit_scales(model, data, train)
     optimizer = AdamW(parameter_groups(model, settings), weight_decay=settings.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     loss_of = loss_function(data, train, settings).to(accelerator.device)
@@ -83,7 +84,8 @@ def fit(
         epoch = len(progress.history)
         with drawing_from(derive_seed(seed, "epoch", epoch)):
             batches = data.batches(train, micro_batch(settings), derive_seed(seed, "order", epoch))
-            train_loss = _train_epoch(model, batches, optimizer, loss_of, accelerator)
+            steps = steps_of(batches, settings.accumulate)
+            train_loss = _train_epoch(model, steps, optimizer, loss_of, accelerator)
         scores = score_utterances(model, data, validation, settings.batch)
         progress.add(scores, train_loss, time.perf_counter() - started)
         log(asdict(progress.history[-1]))
@@ -94,27 +96,42 @@ def fit(
 
 def train_step(
     model: MFAS,
-    batch: Batch,
-    targets_B: Tensor,
+    parts: Sequence[MicroBatch],
     optimizer: Optimizer,
-    loss_of: nn.Module,
+    loss_of: nn.CrossEntropyLoss,
     accelerator: Accelerator,
     level: str | None = None,
 ) -> float:
-    """One micro-batch: forward, backward and, when enough have accumulated, a step."""
-    with accelerator.accumulate(model):
+    """One step on a batch that comes in parts: the step of the whole batch; returns its loss.
+
+    Each part counts by the class weights in it, as in the weighted mean of the whole.
+    """
+    assert loss_of.weight is not None, "see `loss_function`"
+    sums = [loss_of.weight[targets_B].sum() for _, targets_B, _ in parts]
+    total = 0.0
+    for part_sum, (batch, targets_B, _) in zip(sums, parts, strict=True):
         with accelerator.autocast():
             log_probabilities_BK = model(batch.to(accelerator.device), level)
         loss = loss_of(log_probabilities_BK, targets_B.to(accelerator.device))
+        loss = loss * (part_sum / sum(sums))
         accelerator.backward(loss)
-        if accelerator.sync_gradients:
-            accelerator.clip_grad_norm_(model.parameters(), MAXIMUM_GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-    return loss.item()
+        total += loss.item()
+    accelerator.clip_grad_norm_(model.parameters(), MAXIMUM_GRADIENT_NORM)
+    optimizer.step()
+    optimizer.zero_grad()
+    return total
 
 
-def loss_function(data: SegmentSet, train: Sequence[int], settings: TrainSection) -> nn.Module:
+def steps_of(batches: Iterable[MicroBatch], accumulate: int) -> Iterator[list[MicroBatch]]:
+    """Groups of `accumulate` micro-batches, one a step; the last of an epoch may have fewer."""
+    remaining = iter(batches)
+    while parts := list(itertools.islice(remaining, accumulate)):
+        yield parts
+
+
+def loss_function(
+    data: SegmentSet, train: Sequence[int], settings: TrainSection
+) -> nn.CrossEntropyLoss:
     """Cross-entropy over classes, weighted and smoothed as the settings say."""
     return nn.CrossEntropyLoss(
         weight=data.class_weights(train, settings.balance),
@@ -124,7 +141,8 @@ def loss_function(data: SegmentSet, train: Sequence[int], settings: TrainSection
 
 def parameter_groups(model: MFAS, settings: TrainSection) -> list[dict[str, Any]]:
     """Fine-tuned encoders at their own rate, everything else at `lr`; alpha and frozen parts out."""
-    encoders, others = [], []
+    encoders: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and not name.endswith("cell.alpha"):
             (encoders if name.startswith(("sec.", "tec.")) else others).append(parameter)
@@ -139,16 +157,13 @@ def micro_batch(settings: TrainSection) -> int:
 
 def _train_epoch(
     model: MFAS,
-    batches: Iterable[tuple[Batch, Tensor, Any]],
+    steps: Iterable[list[MicroBatch]],
     optimizer: Optimizer,
-    loss_of: nn.Module,
+    loss_of: nn.CrossEntropyLoss,
     accelerator: Accelerator,
 ) -> float:
     model.train()
-    losses = [
-        train_step(model, batch, targets_B, optimizer, loss_of, accelerator)
-        for batch, targets_B, _ in batches
-    ]
+    losses = [train_step(model, parts, optimizer, loss_of, accelerator) for parts in steps]
     return sum(losses) / len(losses)
 
 

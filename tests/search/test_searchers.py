@@ -1,0 +1,45 @@
+"""What every searcher keeps to, whatever its method."""
+
+import json
+
+import pytest
+
+from mfas.fusion import LEVELS, Strategy
+from mfas.fusion.strategy import OPERATION_NAMES
+from mfas.search import SEARCHERS
+from mfas.train import Features
+
+
+@pytest.mark.parametrize("method", ["darts", "random"])
+def test_only_training_and_validation_utterances_are_read(method, make_problem, monkeypatch):
+    problem = make_problem(settings={"epochs": 1, "samples": 1})
+    seen, read = set(), Features.batch
+
+    def recording(self, chosen):
+        seen.update(u for u, _ in chosen)
+        return read(self, chosen)
+
+    monkeypatch.setattr(Features, "batch", recording)
+    SEARCHERS[method](problem)
+    assert seen == {*problem.train, *problem.validation}
+
+
+@pytest.mark.parametrize("method", ["darts", "random"])
+def test_one_seed_finds_one_strategy(method, make_problem):
+    problem = make_problem(settings={"epochs": 1, "samples": 2})
+    first, second = (SEARCHERS[method](problem).to_json() | {"seconds": 0} for _ in range(2))
+    assert first == second
+    assert first["method"] == method
+    other = SEARCHERS[method](make_problem(settings={"epochs": 1, "samples": 2}, seed=1))
+    assert other.to_json() | {"seconds": 0} != first
+
+
+def test_a_result_as_json_says_what_its_numbers_stand_for(make_problem):
+    found = SEARCHERS["darts"](make_problem(settings={"epochs": 1}))
+    written = json.loads(json.dumps(found.to_json()))
+    assert Strategy(**written["strategy"]) == found.strategy
+    assert written["levels"] == list(LEVELS)
+    assert written["operations"] == list(OPERATION_NAMES)
+    assert written["weights"] == found.weights
+    assert written["scores"] == found.scores
+    assert written["seconds"] >= 0
