@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,31 @@ def experiment(quick_recipe: Callable[..., Recipe], tone_cache: Path) -> Any:
     torch.set_num_threads(1)
     recipe = quick_recipe()
     return prepare_experiment(recipe, read_corpus(recipe), tone_cache)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with small encoders: classes angry, calm, sad; strategy middle:ism."""
+    from mfas.config import Recipe
+    from mfas.encoders import COMPACT, TransformerEncoder, load_encoder
+    from mfas.fusion import Strategy
+    from mfas.model import ModelCard, build_model, save_model
+
+    root = tmp_path_factory.mktemp("saved")
+    config = replace(COMPACT, dim=32, ffn=64, heads=4, position_groups=4)
+    for seed, name in enumerate(("sec", "tec")):
+        TransformerEncoder(config, name, seed).save(root / name)
+    recipe = Recipe.model_validate(
+        {
+            "name": "small",
+            "sec": {"encoder": str(root / "sec")},
+            "tec": {"encoder": str(root / "tec")},
+            "fusion": {"strategy": "middle:ism"},
+        }
+    )
+    sec, tec = load_encoder(recipe.sec, "sec"), load_encoder(recipe.tec, "tec")
+    strategy = Strategy.parse(recipe.fusion.strategy)
+    model = build_model(recipe, sec, tec, 3, strategy, seed=5)
+    card = ModelCard(recipe, ("angry", "calm", "sad"), strategy, ("made for tests",), 0.5)
+    save_model(root / "model", model, card)
+    return root / "model"

@@ -7,7 +7,7 @@ from mfas.config import SearchSection, TrainSection
 from mfas.search import SearchProblem
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def by_speaker(experiment: Any) -> Callable[..., tuple[int, ...]]:
     """The utterances of some speakers: `by_speaker("ann", "bob")`."""
 
@@ -17,7 +17,7 @@ def by_speaker(experiment: Any) -> Callable[..., tuple[int, ...]]:
     return indices
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_problem(experiment: Any, by_speaker: Any) -> Callable[..., SearchProblem]:
     """Train on ann and bob, choose on cid; dot is the test speaker and nobody's business."""
 

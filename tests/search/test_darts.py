@@ -18,16 +18,9 @@ def timeless(result: SearchResult) -> SearchResult:
 
 
 @pytest.fixture(scope="module")
-def shared() -> dict[int, SearchResult]:
-    """Results that several tests look at, by number of epochs."""
-    return {}
-
-
-@pytest.fixture
-def whole(make_problem, shared) -> SearchResult:
-    if 3 not in shared:
-        shared[3] = search_darts(make_problem(settings={"epochs": 3}))
-    return shared[3]
+def whole(make_problem) -> SearchResult:
+    """A search of three epochs that nothing interrupted."""
+    return search_darts(make_problem(settings={"epochs": 3}))
 
 
 def test_the_strategy_follows_from_weights_and_scores(whole):

@@ -18,11 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; see `mfas --help`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    options, overrides = build_parser().parse_known_args([a for a in given if a != "--debug"])
+    plain, keys = _part([argument for argument in given if argument != "--debug"])
+    options, others = build_parser().parse_known_args(plain)
     try:
-        if overrides and not options.takes_overrides:
-            raise RecipeError(f"{overrides[0]}: unknown option; see mfas {options.command} --help")
-        options.overrides = overrides
+        options.overrides = [*keys, *others]
+        if options.overrides and not options.takes_overrides:
+            unknown = options.overrides[0]
+            raise RecipeError(f"{unknown}: unknown option; see mfas {options.command} --help")
         return options.run(options)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, crossval and search take --resume")
@@ -35,14 +37,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _explain(error)
 
 
+def _part(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the command's own arguments from recipe keys, `--section.key value`, wherever they stand."""
+    plain: list[str] = []
+    keys: list[str] = []
+    awaits_value = False
+    for argument in arguments:
+        option = argument.startswith("--")
+        name, equals, _ = argument.partition("=")
+        is_key = option and "." in name
+        (keys if is_key or (awaits_value and not option) else plain).append(argument)
+        awaits_value = is_key and not equals
+    return plain, keys
+
+
 def _explain(error: Exception) -> int:
     """One line for anything that went wrong, and the exit code that goes with it."""
     if isinstance(error, MfasError):
         return _fail(str(error), error.exit_code)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _fail(f"{error.filename or 'disk'}: no space left; free some, then use --resume")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        again = "run it again (crossval and search: with --resume)"
+        return _fail(f"{error.filename or 'disk'}: no space left; free some, then {again}")
     if isinstance(error, OSError) and error.filename:
-        return _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 2)
+        fault = (error.strerror or "cannot be used").lower()
+        return _fail(f"{error.filename}: {fault}; name another path, or change this one", 2)
     first_line = (str(error).splitlines() or [""])[0]
     return _fail(f"internal error: {type(error).__name__}: {first_line}; --debug shows where")
 

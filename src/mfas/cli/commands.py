@@ -35,11 +35,12 @@ def corpus(options: Namespace) -> int:
     output: Path = options.output or Path(f"{options.name}.csv")
     write_manifest(manifest, output)
     console = stdout()
-    console.print(f"{output}: {len(manifest)} utterances, {len(manifest.speakers)} speakers")
+    size = f"{len(manifest)} utterances, {len(manifest.speakers)} speakers"
+    console.print(f"{output}: {size}", soft_wrap=True)
     _print_counts(console, "class", manifest.counts())
     _print_counts(console, "speaker", manifest.speaker_counts())
     for line in manifest.skipped:
-        stderr().print(f"skipped: {line}", style="yellow", markup=False)
+        stderr().print(f"skipped: {line}", style="yellow")
     return 0
 
 
@@ -50,57 +51,58 @@ def _check_manifest(path: Path) -> int:
     console = stdout()
     console.print(
         f"{path}: {report.utterances} utterances, {report.seconds / 60:.1f} min, "
-        f"{report.segments} segments of 3 s"
+        f"{report.segments} segments of 3 s",
+        soft_wrap=True,
     )
     _print_counts(console, "class", report.classes)
     _print_counts(console, "speaker", report.speakers)
     for line in report.problems:
-        stderr().print(line, markup=False)
+        console.print(line, soft_wrap=True)
     if not report.ok:
-        raise FailedError(f"{path}: {len(report.problems)} problems; correct them, or the rows")
+        raise FailedError(f"{path}: problems found: {len(report.problems)}; correct files or rows")
     console.print("every file decodes; nothing silent, clipped or twice")
     return 0
 
 
 def crossval(options: Namespace) -> int:
     """`mfas crossval`."""
+    recipe = read_recipe(options.recipe, options.overrides)
     from mfas.evaluate import cross_validate
     from mfas.report import read_run, summary_table
 
-    recipe = read_recipe(options.recipe, options.overrides)
     out: Path = options.out or Path("runs") / recipe.name
     with show_progress() as progress:
         cross_validate(recipe, out, options.resume, progress=progress)
     stdout().print(summary_table(read_run(out)))
-    stdout().print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    stdout().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return 0
 
 
 def search(options: Namespace) -> int:
     """`mfas search`."""
+    recipe = read_recipe(options.recipe, options.overrides)
     from mfas.evaluate import search_folds
 
-    recipe = read_recipe(options.recipe, options.overrides)
     with show_progress() as progress:
         found = search_folds(recipe, options.out, options.resume, progress=progress)
     for fold in found:
         strategy = fold["strategy"]
         stdout().print(f"fold {fold['fold']}: {strategy['level']}:{strategy['operation']}")
-    stdout().print(f"evidence: {options.out / 'strategies.json'}", markup=False, soft_wrap=True)
+    stdout().print(f"evidence: {options.out / 'strategies.json'}", soft_wrap=True)
     return 0
 
 
 def train(options: Namespace) -> int:
     """`mfas train`."""
+    recipe = read_recipe(options.recipe, options.overrides)
     from mfas.evaluate import train_model
 
-    recipe = read_recipe(options.recipe, options.overrides)
     with show_progress() as progress:
         result = train_model(recipe, options.out, progress=progress)
     stdout().print(
         f"{options.out}: best epoch {result.best_epoch}, UA {100 * result.best.ua:.1f} % on the "
         "speakers held out to choose it (optimistic; mfas crossval measures the recipe)",
-        markup=False,
+        soft_wrap=True,
     )
     return 0
 
@@ -113,7 +115,7 @@ def verify(options: Namespace) -> int:
     for fault in faults:
         print(fault)
     if faults:
-        raise FailedError(f"{options.run_folder}: {len(faults)} things do not hold; run it again")
+        raise FailedError(f"{options.run_folder}: faults found: {len(faults)}; run it again")
     print(f"{options.run_folder}: every score follows from the predictions, every hash matches")
     return 0
 
@@ -132,11 +134,12 @@ def predict(options: Namespace) -> int:
     """`mfas predict`."""
     from mfas.recognize import Recognizer, audio_files
 
+    files = audio_files(options.paths)
     recognizer = Recognizer.from_pretrained(options.model)
     for note in recognizer.notes:
-        stderr().print(f"note: {note}", style="yellow", markup=False)
+        stderr().print(f"note: {note}", style="yellow")
     answers: list[dict[str, Any]] = []
-    for path in audio_files(options.paths):
+    for path in files:
         try:
             answers.append(recognizer.predict(path).to_json())
         except AudioError as error:
@@ -162,11 +165,11 @@ def demo(options: Namespace) -> int:
         raise FailedError(f"{options.out}: {faults[0]}")
     console.print("verified: every score follows from the predictions, every hash matches")
     arguments = ["predict", str(outcome.example), "--model", str(outcome.model), "--timeline"]
-    console.print("$ mfas " + " ".join(arguments), markup=False, soft_wrap=True)
+    console.print("$ mfas " + " ".join(arguments), soft_wrap=True)
     from mfas.cli import main
 
     code = main(arguments)
-    console.print(f"report: {options.out / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(f"report: {options.out / 'report.html'}", soft_wrap=True)
     return code
 
 
@@ -203,4 +206,4 @@ def _prediction_rows(answers: list[dict[str, Any]], timeline: bool) -> list[dict
 
 def _print_counts(console: Console, what: str, counts: dict[str, int]) -> None:
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    console.print(f"per {what}: {listed}", markup=False, soft_wrap=True)
+    console.print(f"per {what}: {listed}", soft_wrap=True)

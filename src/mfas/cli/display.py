@@ -14,20 +14,25 @@ WIDE = 160  # columns of a table that goes to a file or a pipe
 
 def stdout() -> Console:
     """Standard output, wide where it is not a terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    console = _console()
+    return console if console.is_terminal else _console(width=WIDE)
 
 
 def stderr() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True, soft_wrap=True)
+
+
+def _console(**choices: Any) -> Console:
+    """A console that prints brackets and colons as they are: file names and labels may hold them."""
+    return Console(highlight=False, markup=False, emoji=False, **choices)
 
 
 @contextmanager
 def show_progress() -> Iterator[ProgressCallback]:
     """Yield a function (what, done, total) that moves bars; silent where there is no terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -37,7 +37,7 @@ def examine() -> Table:
     table.add_row("default model", weights)
     for extra, (module, purpose) in EXTRAS.items():
         found = "installed" if find_spec(module) else f"missing; pip install 'mfas[{extra}]'"
-        table.add_row(f"extra {extra} ({purpose})", found.replace("[", r"\["))
+        table.add_row(f"extra {extra} ({purpose})", found)
     return table
 
 

@@ -21,7 +21,7 @@ from mfas.audio import SEGMENT_SAMPLES
 from mfas.encoders.base import Role, SpeechEncoder, level_layers
 from mfas.encoders.front_ends import Convolutions, LogMel
 from mfas.encoders.layers import LayerOutput, PositionEmbedding, TransformerLayer
-from mfas.encoders.seeds import seeded
+from mfas.encoders.seeds import initialise, seeded
 from mfas.encoders.settings import EncoderConfig
 from mfas.errors import ModelError
 from mfas.storage import read_json, write_bytes, write_json
@@ -53,7 +53,7 @@ class TransformerEncoder(SpeechEncoder):
             self.front = _front(config)
             self.position = PositionEmbedding(config)
             self.blocks = nn.ModuleList(TransformerLayer(config) for _ in range(config.depth))
-            self.apply(_initialise)
+        initialise(self, seed)
         self.receptive_field = self.front.receptive_field
         self.frames_per_segment = int(self._count_frames(torch.tensor(SEGMENT_SAMPLES)))
 
@@ -120,14 +120,3 @@ def _front(config: EncoderConfig) -> Convolutions | LogMel:
         return Convolutions(config.convolutions, config.dim)
     assert config.log_mel is not None, "an encoder has one of the two front ends"
     return LogMel(config.log_mel, config.dim)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights that keep variance from layer to layer; torch's defaults shrink it."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv1d):
-        nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

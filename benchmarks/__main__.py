@@ -1,0 +1,6 @@
+"""`make bench`: every measurement that needs no corpus, one after the other."""
+
+from benchmarks import encoders
+
+if __name__ == "__main__":
+    encoders.main([])
