@@ -21,7 +21,7 @@ from mfas.encoders import save_random_huggingface
 from mfas.evaluate.experiment import Experiment, prepare_experiment, read_corpus
 from mfas.fusion import LEVELS
 from mfas.train import loss_function, make_accelerator, train_step
-from mfas.train.loop import micro_batch, parameter_groups
+from mfas.train.loop import micro_batch, parameter_groups, steps_of
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "emodb-paper.toml"
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_steps(recipe: Recipe, steps: int) -> tuple[list[float], float]:
-    """Losses of `steps` optimisation steps (means over their parts), and seconds a step."""
+    """Losses of `steps` optimisation steps, and seconds a step."""
     experiment = prepare_experiment(recipe, read_corpus(recipe))
     accelerator = make_accelerator(recipe.train)
     model = experiment.make_model(None, seed=0)
@@ -65,18 +65,13 @@ def run_steps(recipe: Recipe, steps: int) -> tuple[list[float], float]:
     model, optimizer = accelerator.prepare(model, optimizer)
     loss_of = loss_function(experiment.data, everyone(experiment), recipe.train)
     batches = experiment.data.batches(everyone(experiment), micro_batch(recipe.train), seed=0)
+    steps_left = steps_of(batches, recipe.train.accumulate)
     model.train()
     started = time.perf_counter()
-    losses = []
-    for step in range(steps):
-        parts = []
-        for _ in range(recipe.train.accumulate):
-            batch, targets_B, _ = next(batches)
-            level = LEVELS[step % len(LEVELS)]
-            parts.append(
-                train_step(model, batch, targets_B, optimizer, loss_of, accelerator, level)
-            )
-        losses.append(sum(parts) / len(parts))
+    losses = [
+        train_step(model, next(steps_left), optimizer, loss_of, accelerator, LEVELS[step % 3])
+        for step in range(steps)
+    ]
     return losses, (time.perf_counter() - started) / steps
 
 

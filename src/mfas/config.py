@@ -5,6 +5,7 @@ An unknown key is refused with the nearest known one. Every key whose value the 
 (arXiv 2306.09361) leaves open is marked *choice* in its description.
 """
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,9 @@ from mfas.errors import RecipeError
 class Section(BaseModel):
     """A table of the recipe: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
 
 
 class CorpusSection(Section):
@@ -47,6 +50,18 @@ class EncoderSection(Section):
     revision: str | None = Field(None, description="commit of the Hub model")
     seed: int = Field(0, ge=0, description="initialisation of an encoder that has no weights yet")
     finetune: bool = Field(False, description="paper: true; choice: frozen, encoded once, cached")
+
+
+class SecSection(EncoderSection):
+    """The encoder of speech-related emotional content."""
+
+    seed: int = Field(1, ge=0, description="initialisation of an encoder that has no weights yet")
+
+
+class TecSection(EncoderSection):
+    """The encoder of textual-related emotional content; another seed, so that it is another one."""
+
+    seed: int = Field(2, ge=0, description="initialisation of an encoder that has no weights yet")
 
 
 class FusionSection(Section):
@@ -134,8 +149,8 @@ class Recipe(Section):
     name: str = "mfas"
     seed: int = Field(0, ge=0)
     corpus: CorpusSection = CorpusSection()
-    sec: EncoderSection = EncoderSection(seed=1)
-    tec: EncoderSection = EncoderSection(seed=2)
+    sec: SecSection = SecSection()
+    tec: TecSection = TecSection()
     fusion: FusionSection = FusionSection()
     head: HeadSection = HeadSection()
     search: SearchSection = SearchSection()
@@ -164,12 +179,14 @@ def parse_recipe(
     values: Mapping[str, Any], overrides: Sequence[str] = (), origin: str = "recipe"
 ) -> Recipe:
     """Validate a recipe given as nested dicts; see `read_recipe`."""
-    merged = {key: dict(v) if isinstance(v, Mapping) else v for key, v in values.items()}
+    merged = copy.deepcopy(dict(values))
     for dotted, text in _override_pairs(overrides):
-        section, _, key = dotted.rpartition(".")
-        table = merged.setdefault(section, {}) if section else merged
-        if not isinstance(table, dict):
-            raise RecipeError(f"--{dotted}: {section!r} is not a table; it has no keys")
+        *tables, key = dotted.split(".")
+        table = merged
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise RecipeError(f"--{dotted}: {name!r} is not a table; it has no keys")
         table[key] = _toml_value(text)
     try:
         return Recipe.model_validate(merged)

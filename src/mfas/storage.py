@@ -16,23 +16,57 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+SPARE_BYTES = 2**20  # a disk that cannot take so much more is full
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; it replaces `target` if the block succeeds."""
+    """Yield a temporary path in the target's folder; it replaces `target` if the block succeeds.
+
+    An `OSError` of the writing names `target`, and a full disk is one whichever library met it.
+    """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = _temporary_beside(target)
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
+    except Exception as error:
+        _name_target(error, temporary, target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(target: Path) -> Path:
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        error.filename = str(target)
+        raise
+    os.close(descriptor)
+    return Path(name)
+
+
+def _name_target(error: Exception, temporary: Path, target: Path) -> None:
+    """Make an `OSError` about the temporary file one about `target`; raise one if the disk is full.
+
+    numpy, libsndfile and safetensors tell of a full disk without its error number.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.filename is None or Path(error.filename) == temporary:
+            error.filename, error.filename2 = str(target), None
+        return
+    try:
+        with temporary.open("ab") as more:
+            more.write(bytes(SPARE_BYTES))
+            more.flush()
+            os.fsync(more.fileno())
+    except OSError as full:
+        raise OSError(full.errno, full.strerror, str(target)) from error
 
 
 def _umask() -> int:

@@ -1,5 +1,7 @@
 """A recording becomes 3-second segments; what is behind its end is zero and marked."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,7 +76,7 @@ def test_times_join_up_and_end_with_the_recording(samples: int):
     segments = segment(ramp(samples), views=False)
     times = segments.times()
     assert times[0][0] == 0
-    assert all(end == start for (_, end), (start, _) in zip(times, times[1:], strict=False))
+    assert all(end == start for (_, end), (start, _) in pairwise(times))
     assert all(end - start <= 3 for start, end in times)
     assert times[-1][1] == pytest.approx(samples / 16_000, abs=0.01)
 

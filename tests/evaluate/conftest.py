@@ -5,20 +5,15 @@ from typing import Any
 
 import pytest
 
-import mfas.evaluate.run_folder as run_folder
-from mfas.evaluate import cross_validate
+from mfas.evaluate import cross_validate, run_folder
 from mfas.storage import read_csv, write_csv
 
 Row = Mapping[str, str]
 
 
 @pytest.fixture(scope="session")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, quick_recipe: Any, tone_cache: Path
-) -> Path:
-    """A run that nothing interrupted: one speaker a fold, DARTS in each, one process. Not to be
-    changed; `copied` gives copies.
-    """  # noqa: D205, D209
+def finished(tmp_path_factory: pytest.TempPathFactory, quick_recipe: Any, tone_cache: Path) -> Path:
+    """A run that nothing interrupted: one speaker a fold, DARTS in each. Change only copies."""
     out = tmp_path_factory.mktemp("finished") / "run"
     cross_validate(quick_recipe(), out, cache=tone_cache)
     return out

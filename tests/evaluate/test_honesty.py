@@ -41,9 +41,7 @@ def test_leaky_protocols_are_refused_or_stamped(
     message = refusal(quick_recipe(*protocol, *NO_SEARCH), out, tone_cache)
     assert kind in message
     assert message.endswith("set evaluate.allow_optimistic = true to run it, stamped optimistic")
-    result = cross_validate(
-        quick_recipe(*protocol, *NO_SEARCH, *ALLOWED), out, cache=tone_cache
-    )
+    result = cross_validate(quick_recipe(*protocol, *NO_SEARCH, *ALLOWED), out, cache=tone_cache)
     assert result["honest"] is False
     assert any(line.startswith(kind.removesuffix(" leak")) for line in result["leaks"])
     assert verify_run(out) == []
@@ -57,7 +55,9 @@ def test_the_same_audio_under_two_names_is_found(
     quick_recipe, duplicates, tone_cache, tmp_path, no_pictures
 ):
     split = ("--evaluate.split", "groups:4")
-    message = refusal(quick_recipe(*split, *NO_SEARCH, manifest=duplicates), tmp_path / "run", tone_cache)
+    message = refusal(
+        quick_recipe(*split, *NO_SEARCH, manifest=duplicates), tmp_path / "run", tone_cache
+    )
     assert "audio leak" in message
     assert "ann/glad0.wav" in message
     assert "dot/copy.wav" in message

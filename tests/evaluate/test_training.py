@@ -4,10 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import mfas.evaluate.training as training
 from mfas.encoders import save_random_huggingface
 from mfas.errors import ModelError
-from mfas.evaluate import train_model
+from mfas.evaluate import train_model, training
 from mfas.model import load_model
 from mfas.recognize import Recognizer
 from mfas.storage import read_csv

@@ -90,9 +90,7 @@ def test_a_changed_prediction_is_found_even_if_its_hash_is_forged(finished, copi
 
 def test_a_changed_fold_is_found(finished, copied):
     run = copied(finished)
-    change_json(
-        run / "folds.json", lambda folds: folds[0]["train"].append(folds[0]["test"].pop())
-    )
+    change_json(run / "folds.json", lambda folds: folds[0]["train"].append(folds[0]["test"].pop()))
     faults = verify_run(run)
     assert "folds.json: has changed since the run (hash differs)" in faults
     assert "folds.json: does not match folds_sha256" in faults

@@ -125,9 +125,7 @@ def test_gradients_of_a_mixture(level, operation, frames):
         assert cell.alpha.grad is None
 
 
-@pytest.mark.parametrize(
-    "strategy", [s for s in EVERYTHING if s.operation != "zero"], ids=str
-)
+@pytest.mark.parametrize("strategy", [s for s in EVERYTHING if s.operation != "zero"], ids=str)
 def test_gradients_of_a_fixed_cell(strategy, frames):
     tec, sec, mask = frames([9, 4])
     tec.requires_grad_()

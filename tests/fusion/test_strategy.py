@@ -24,7 +24,9 @@ def test_every_other_text_is_refused(text):
             Strategy.parse(text)
 
 
-@pytest.mark.parametrize("text", ["last:isn", "lst:ism", "last", "ism", "", "last:ism:x", "last: ism"])
+@pytest.mark.parametrize(
+    "text", ["last:isn", "lst:ism", "last", "ism", "", "last:ism:x", "last: ism"]
+)
 def test_a_refusal_names_what_there_is(text):
     with pytest.raises(RecipeError) as raised:
         Strategy.parse(text)

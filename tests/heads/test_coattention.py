@@ -57,7 +57,9 @@ def test_every_input_counts(size, streams, head, given):
         replace(batch, spectrogram_BFV=batch.spectrogram_BFV.flip(1)),
         replace(batch, mfcc_BVC=batch.mfcc_BVC.flip(2)),
         *(
-            replace(batch, streams_BTD=[-x if i == s else x for i, x in enumerate(batch.streams_BTD)])
+            replace(
+                batch, streams_BTD=[-x if i == s else x for i, x in enumerate(batch.streams_BTD)]
+            )
             for s in range(streams)
         ),
     ]

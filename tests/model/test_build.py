@@ -108,13 +108,13 @@ def test_weights_follow_from_the_seed_and_leave_the_global_state_alone(encoder, 
 
 def test_fusion_options_arrive(encoder, recipe):
     options = {"residual": True, "ism_form": "x*g(y)", "dropout": 0.37}
-    model = build_model(
-        recipe(fusion=options), encoder("sec"), encoder("tec"), 3, None, seed=0
-    )
+    model = build_model(recipe(fusion=options), encoder("sec"), encoder("tec"), 3, None, seed=0)
     assert model.cell.norm is not None
     operations = model.cell.operations["first"]
     assert operations["ism"].form == operations["ism_r"].operation.form == "x*g(y)"
-    assert operations["concat_fc"].dropout.p == operations["concat_fc_r"].operation.dropout.p == 0.37
+    assert (
+        operations["concat_fc"].dropout.p == operations["concat_fc_r"].operation.dropout.p == 0.37
+    )
 
 
 def test_the_heads_dropout_can_be_overridden(encoder, recipe):

@@ -28,7 +28,9 @@ def stored_batch(encoder, batch, voice) -> Batch:
     return replace(batch, waveforms_BN=None, **frames)
 
 
-@pytest.mark.parametrize("strategy", [None, Strategy("first", "attention"), Strategy("last", "ism")])
+@pytest.mark.parametrize(
+    "strategy", [None, Strategy("first", "attention"), Strategy("last", "ism")]
+)
 @pytest.mark.parametrize("dim", [None, 20])
 def test_stored_frames_and_waveforms_give_the_same_bits(
     strategy, dim, encoder, recipe, batch, stored_batch

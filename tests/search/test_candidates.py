@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-import mfas.search.candidates as candidates
 from mfas.fusion import Strategy, distinct_candidates
+from mfas.search import candidates
 from mfas.search.candidates import search_exhaustive, search_random
 from mfas.train import FitResult, Scores
 

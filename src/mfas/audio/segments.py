@@ -53,7 +53,7 @@ class Segments:
     def times(self) -> list[tuple[float, float]]:
         """Start and end of each segment in seconds."""
         return [
-            (i * SEGMENT_SECONDS, i * SEGMENT_SECONDS + int(n) / RATE_HZ)
+            (float(i * SEGMENT_SECONDS), i * SEGMENT_SECONDS + int(n) / RATE_HZ)
             for i, n in enumerate(self.samples_S)
         ]
 

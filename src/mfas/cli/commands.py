@@ -82,13 +82,12 @@ def search(options: Namespace) -> int:
     """`mfas search`."""
     recipe = read_recipe(options.recipe, options.overrides)
     from mfas.evaluate import search_folds
+    from mfas.report import search_table
 
     with show_progress() as progress:
-        found = search_folds(recipe, options.out, options.resume, progress=progress)
-    for fold in found:
-        strategy = fold["strategy"]
-        stdout().print(f"fold {fold['fold']}: {strategy['level']}:{strategy['operation']}")
-    stdout().print(f"evidence: {options.out / 'strategies.json'}", soft_wrap=True)
+        search_folds(recipe, options.out, options.resume, progress=progress)
+    stdout().print(search_table(options.out))
+    stdout().print(f"report: {options.out / 'report.html'}", soft_wrap=True)
     return 0
 
 

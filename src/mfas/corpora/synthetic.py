@@ -87,8 +87,9 @@ def synthesize_corpus(
         voice, emotion = spoken.voice, spoken.prosody_emotion
         name = f"{voice.name}_{emotion}_{number % sentences + 1:02d}_{spoken.word_emotion}.wav"
         path = folder / voice.name / name
+        samples = speak(spoken)
         with atomic_path(path) as temporary:
-            soundfile.write(temporary, speak(spoken), RATE_HZ, subtype="PCM_16", format="WAV")
+            soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
         utterances.append(
             Utterance(name, path, voice.name, emotion, text=spoken.text, gender=voice.gender)
         )

@@ -18,6 +18,7 @@ from mfas.config import (
 from mfas.corpora import synthesize_corpus
 from mfas.evaluate.crossval import cross_validate
 from mfas.evaluate.experiment import Progress
+from mfas.evaluate.run_folder import check_run_folder
 from mfas.evaluate.training import train_model
 
 VOICES, SENTENCES = 8, 10
@@ -47,11 +48,13 @@ def run_demo(out: Path, progress: Progress | None = None) -> Demo:
 
     A demo that was interrupted goes on; one that was finished is shown again.
     """
+    out = out if out.name else out.resolve()  # "." has no name to put others beside
     corpus = out.with_name(f"{out.name}-corpus")
     manifest = corpus / "manifest.csv"
+    recipe = demo_recipe(manifest)
+    check_run_folder(out, recipe, resume=out.exists())
     if not manifest.exists():
         synthesize_corpus(corpus, VOICES, SENTENCES)
-    recipe = demo_recipe(manifest)
     result = cross_validate(recipe, out, resume=out.exists(), progress=progress)
     model = out.with_name(f"{out.name}-model")
     if not (model / "config.json").exists():

@@ -1,5 +1,6 @@
 """A recipe made ready to run: its utterances, classes and features, and how to build its models."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,9 @@ def read_corpus(recipe: Recipe) -> Manifest:
     path = recipe.corpus.manifest
     if path is None:
         raise RecipeError("corpus.manifest is not set; give a manifest with --corpus.manifest FILE")
+    twice = [name for name, count in Counter(recipe.corpus.classes).items() if count > 1]
+    if twice:
+        raise RecipeError(f"corpus.classes: names {', '.join(twice)} more than once; keep one")
     manifest = read_manifest(path).select(recipe.corpus.classes, recipe.corpus.merge)
     if len(manifest.classes) < 2:
         raise RecipeError(f"{path}: one class only; recognition needs at least two")

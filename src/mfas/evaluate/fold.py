@@ -19,7 +19,7 @@ import torch
 from mfas.corpora import Fold
 from mfas.evaluate.experiment import Experiment
 from mfas.fusion import Strategy
-from mfas.search import SEARCHERS, SearchProblem
+from mfas.search import SEARCHERS, SearchProblem, SearchResult
 from mfas.storage import read_json, write_json
 from mfas.train import derive_seed, fit, utterance_log_probabilities
 
@@ -75,7 +75,7 @@ def _search(job: FoldJob) -> dict[str, Any] | None:
     experiment, recipe = job.experiment, job.experiment.recipe
     fixed = experiment.fixed_strategy
     if fixed is not None:
-        return {"method": "fixed", "strategy": asdict(fixed), "weights": None, "scores": {}}
+        return SearchResult(fixed, "fixed", scores={}, seconds=0.0).to_json()
     if not experiment.searches:
         return None
     folder = job.folder / CHECKPOINTS / "search"

@@ -24,7 +24,7 @@ from mfas.evaluate.experiment import Experiment
 from mfas.evaluate.fold import LOG
 from mfas.evaluate.scores import Row, score_rows
 from mfas.jobs import default_workers
-from mfas.report import write_figures, write_report
+from mfas.report import write_figures, write_report, write_search_report
 from mfas.storage import (
     read_csv,
     read_json,
@@ -128,9 +128,26 @@ def finish_run(out: Path, run: FinishedFolds, seconds: float) -> dict[str, Any]:
 
 
 def finish_search(out: Path, run: FinishedFolds) -> list[dict[str, Any]]:
-    """Write `strategies.json` and the log of a search that trained no final models."""
+    """Write strategies, log, conditions (`search.json`) and report of a search alone."""
+    experiment, recipe = run.experiment, run.experiment.recipe
+    strategies = _write_strategies(out, run)
     _write_log(out, run.folds)
-    return _write_strategies(out, run)
+    conditions = {
+        "name": recipe.name,
+        "protocol": recipe.evaluate.split,
+        "selection": recipe.evaluate.selection,
+        "honest": run.honest,
+        "leaks": _leak_lines(run.leaks),
+        "notes": experiment.notes(),
+        "n_utterances": len(experiment.manifest),
+        "classes": experiment.classes,
+        "seeds": [recipe.seed],
+        "encoders": {n: f and asdict(f) for n, f in experiment.encoders.items()},
+        "peak_rss_mb": _peak_rss_mb(run),
+    }
+    write_json(out / "search.json", conditions)
+    write_search_report(out, out / "report.html")
+    return strategies
 
 
 def _result(out: Path, run: FinishedFolds, rows: Sequence[Row], seconds: float) -> dict[str, Any]:

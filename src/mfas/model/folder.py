@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from mfas.config import EncoderSection, Recipe, parse_recipe
 from mfas.encoders import SpeechEncoder, load_encoder
 from mfas.encoders.load import OURS
-from mfas.errors import MfasError, ModelError
+from mfas.errors import ModelError
 from mfas.fusion import Strategy
 from mfas.model.build import build_model
 from mfas.model.mfas import MFAS
@@ -29,6 +29,16 @@ from mfas.storage import read_json, write_bytes, write_json
 FORMAT = 1
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 STREAMS = ("sec", "tec")
+# ValueError: broken JSON, and what mfas itself says of a wrong recipe or strategy
+_DAMAGE = (
+    OSError,
+    SafetensorError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -106,9 +116,9 @@ def load_model(folder: Path) -> tuple[MFAS, ModelCard]:
             seed=0,
         )
         model.load_state_dict({**_encoder_state(model), **load_file(folder / WEIGHTS_FILE)})
-    except MfasError:
+    except ModelError:
         raise
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         fault = str(error).replace("\n", " ").strip()[:120]
         raise ModelError(f"{folder}: damaged model ({fault}); copy it again") from error
     return model.eval().requires_grad_(False), card
@@ -129,6 +139,8 @@ def _load_stream(
 ) -> SpeechEncoder:
     frozen = section.model_copy(update={"finetune": False})
     if facts["stored"]:
+        if not folder.is_dir():  # its path could pass for the id of a Hub model
+            raise FileNotFoundError(f"no folder {folder.name}")
         frozen = frozen.model_copy(update={"encoder": str(folder), "revision": None})
     encoder = load_encoder(frozen, name)  # type: ignore[arg-type]
     if encoder.fingerprint() != facts["fingerprint"]:

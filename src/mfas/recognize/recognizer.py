@@ -125,11 +125,17 @@ def audio_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        below = [p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
+        below = [p for p in path.rglob("*") if _is_audio(p)]
         if not below:
             raise AudioError(f"{path}: no audio files in this folder; name files or another folder")
         found += sorted(below)
     return found
+
+
+def _is_audio(path: Path) -> bool:
+    """By its name; hidden files, as the ._* that macOS leaves, are not."""
+    named_so = path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+    return named_so and path.is_file()
 
 
 def _from_hub(source: str, revision: str | None) -> Path:

@@ -2,12 +2,13 @@
 
 The log's epochs enter; one `Curves` per fold and seed leaves, with search and training on one axis
 of epochs, training after search. Epochs that a resumed run logged twice count once, the later one.
+Of candidates that were trained standalone, the chosen one is drawn.
 """
 
 import math
 from dataclasses import dataclass
 
-from mfas.report.run import Epoch, Run
+from mfas.report.run import Epoch, SearchRun
 
 STAGES = ("search", "train")
 Points = tuple[tuple[float, float], ...]
@@ -33,20 +34,23 @@ class Curves:
     search_length: int
 
 
-def curves(run: Run) -> tuple[Curves, ...]:
-    """One `Curves` per fold and seed, in the order of the folds."""
+def curves(run: SearchRun) -> tuple[Curves, ...]:
+    """One `Curves` per fold and seed, in the order of the folds, which is that of the log."""
     several_seeds = len({epoch.seed for epoch in run.epochs}) > 1
-    order = [fold.fold for fold in run.result.folds]
-    keys = sorted(
-        {(epoch.fold, epoch.seed) for epoch in run.epochs if epoch.stage in STAGES},
-        key=lambda key: (order.index(key[0]) if key[0] in order else len(order), key),
-    )
+    chosen = {search.fold: str(search.strategy) for search in run.searches}
+    epochs = [
+        epoch
+        for epoch in run.epochs
+        if epoch.stage in STAGES and epoch.candidate in (None, chosen.get(epoch.fold))
+    ]
+    order = list(dict.fromkeys(epoch.fold for epoch in epochs))
+    keys = {(epoch.fold, epoch.seed) for epoch in epochs}
     return tuple(
         _fold_curves(
             f"Fold {fold}, seed {seed}" if several_seeds else f"Fold {fold}",
-            [epoch for epoch in run.epochs if (epoch.fold, epoch.seed) == (fold, seed)],
+            [epoch for epoch in epochs if (epoch.fold, epoch.seed) == (fold, seed)],
         )
-        for fold, seed in keys
+        for fold, seed in sorted(keys, key=lambda key: (order.index(key[0]), key[1]))
     )
 
 

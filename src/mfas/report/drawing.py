@@ -8,7 +8,7 @@ from the run except the title, which the template escapes.
 from dataclasses import dataclass
 
 from mfas.report.curves import Curves, Line, curves, loss_ceiling
-from mfas.report.run import Run
+from mfas.report.run import SearchRun
 
 WIDTH, HEIGHT = 240, 190
 LEFT, RIGHT = 30, 234
@@ -26,16 +26,20 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Panel:
-    """One fold's drawing; `divider` is the x between search and training, None without both."""
+    """One fold's drawing; `divider` is the x between search and training, None without both.
+
+    `scored` says whether a UA was logged; without any, only losses are drawn.
+    """
 
     title: str
     strokes: tuple[Stroke, ...]
     divider: float | None
+    scored: bool
     ceiling: float
     epochs: int
 
 
-def panels(run: Run) -> tuple[Panel, ...]:
+def panels(run: SearchRun) -> tuple[Panel, ...]:
     """One panel per fold and seed, all with the same vertical axes."""
     found = curves(run)
     ceiling = loss_ceiling(found)
@@ -45,11 +49,13 @@ def panels(run: Run) -> tuple[Panel, ...]:
 def _panel(fold: Curves, ceiling: float) -> Panel:
     losses = (_stroke(fold, line, ceiling, LOSS_TOP, LOSS_BOTTOM) for line in fold.losses)
     scores = (_stroke(fold, line, 1.0, SCORE_TOP, SCORE_BOTTOM) for line in fold.scores)
+    scored = any(line.points for line in fold.scores)
     both = 0 < fold.search_length < fold.length
     return Panel(
         title=fold.title,
         strokes=tuple(stroke for stroke in (*losses, *scores) if stroke.points),
-        divider=_across(fold, fold.search_length - 0.5) if both else None,
+        divider=across(fold.search_length - 0.5, fold.length) if both else None,
+        scored=scored,
         ceiling=ceiling,
         epochs=fold.length,
     )
@@ -57,7 +63,7 @@ def _panel(fold: Curves, ceiling: float) -> Panel:
 
 def _stroke(fold: Curves, line: Line, ceiling: float, top: float, bottom: float) -> Stroke:
     drawn = [
-        f"{_across(fold, position):g},{bottom - (bottom - top) * value / ceiling:.1f}"
+        f"{across(position, fold.length):g},{bottom - (bottom - top) * value / ceiling:.1f}"
         for position, value in line.points
     ]
     # A lone point is drawn twice: with round caps that is a dot.
@@ -66,6 +72,7 @@ def _stroke(fold: Curves, line: Line, ceiling: float, top: float, bottom: float)
     )
 
 
-def _across(fold: Curves, position: float) -> float:
-    share = position / (fold.length - 1) if fold.length > 1 else 0.5
+def across(position: float, length: int) -> float:
+    """The x of a position on an axis of `length` epochs."""
+    share = position / (length - 1) if length > 1 else 0.5
     return round(LEFT + 4 + (RIGHT - LEFT - 8) * share, 1)

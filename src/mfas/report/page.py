@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mfas.errors import RunError
-from mfas.report import drawing, scores, wording
-from mfas.report.reading import read_run
-from mfas.report.run import Run, Search
+from mfas.report import drawing, scores, trajectories, wording
+from mfas.report.reading import is_search_run, read_run, read_search_run
+from mfas.report.run import Run, Search, SearchRun
 from mfas.storage import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,20 +24,33 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write_report(folders: Sequence[Path], target: Path) -> None:
     """Write the page of one run, or of several side by side, to `target`.
 
-    Raises `RunError` if a run folder is missing, unfinished or broken, or if none is given.
+    A search alone has its own page. Raises `RunError` if a run folder is missing, unfinished or
+    broken, if none is given, or if a search alone is to stand beside other runs.
     """
     if not folders:
         raise RunError("report: no run given; name one or more run folders")
-    runs = [read_run(Path(folder)) for folder in folders]
-    page = (
-        _templates()
-        .get_template("report.html.jinja")
-        .render(
-            runs=runs,
-            shown=[_shown(run) for run in runs],
-            faults=wording.comparability(runs) if len(runs) > 1 else (),
+    searches = [folder for folder in folders if is_search_run(folder)]
+    if searches and len(folders) > 1:
+        raise RunError(
+            f"{searches[0]}: holds a search alone, which has no test scores to set beside other "
+            "runs; report it by itself, or finish it with mfas crossval --resume"
         )
-    )
+    if searches:
+        write_search_report(searches[0], target)
+        return
+    runs = [read_run(folder) for folder in folders]
+    faults = wording.comparability(runs) if len(runs) > 1 else ()
+    _write_page(target, runs=runs, shown=[_shown(run) for run in runs], faults=faults)
+
+
+def write_search_report(folder: Path, target: Path) -> None:
+    """Write the page of a search alone to `target`; raises `RunError` as `read_search_run`."""
+    run = read_search_run(folder)
+    _write_page(target, runs=[run], shown=[_shown_search(run)])
+
+
+def _write_page(target: Path, **content: Any) -> None:
+    page = _templates().get_template("report.html.jinja").render(content)
     write_text(Path(target), page)
 
 
@@ -50,48 +63,83 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(percent=percent, duration=duration, names=names)
-    environment.globals.update(drawing=drawing)
+    environment.globals.update(drawing=drawing, trajectories=trajectories)
     return environment
 
 
 def _shown(run: Run) -> dict[str, Any]:
-    """What the template needs besides the run itself."""
-    return _words(run) | _numbers(run) | {"panels": drawing.panels(run)}
+    """What the template of a whole run needs besides the run itself."""
+    return _conditions(run) | _evidence(run) | _measured(run)
 
 
-def _words(run: Run) -> dict[str, Any]:
+def _shown_search(run: SearchRun) -> dict[str, Any]:
+    """What the template of a search alone needs besides the run itself."""
+    rows, run_name = scores.fold_searches(run), shlex.quote(run.folder.resolve().name)
+    (best, count), *_ = wording.votes(run.searches) or [("no adjustment", 0)]
+    return (
+        _conditions(run)
+        | _evidence(run)
+        | {
+            "article": "search.html.jinja",
+            "selection": wording.SEARCH_SELECTION,
+            "size": wording.search_size_words(run),
+            "rows": rows,
+            "means": {
+                name: scores.mean(getattr(row, name) for row in rows)
+                for name in ("ua", "best_ua", "mean", "zero")
+            },
+            "best": best,
+            "count": count,
+            "seconds": sum(row.seconds for row in rows),
+            "command": f"mfas crossval {run_name}/recipe.toml --out {run_name} --resume",
+        }
+    )
+
+
+def _conditions(run: SearchRun) -> dict[str, Any]:
     encoders = run.result.encoders
     return {
-        "stamp": wording.stamp(run),
         "warnings": wording.untrained_warnings(run),
         "split": wording.split_words(run),
-        "selection": wording.selection_words(run),
-        "size": wording.size_words(run),
-        "interval": wording.interval_words(run),
-        "agreement": wording.agreement(run),
         "encoders": {
             "SEC": wording.encoder_words(encoders.sec),
             "TEC": wording.encoder_words(encoders.tec),
         },
-        "command": f"mfas verify {shlex.quote(run.folder.resolve().name)}",
     }
 
 
-def _numbers(run: Run) -> dict[str, Any]:
+def _evidence(run: SearchRun) -> dict[str, Any]:
+    """What speaks for the strategies."""
     weighed = [search for search in run.searches if search.weights is not None]
     weights = [weight for search in weighed for row in search.weights or () for weight in row]
+    return {
+        "agreement": wording.agreement(run),
+        "candidates": scores.candidates(run),
+        "noise": scores.noise_sd(run.searches),
+        "zero": scores.mean(row.zero for row in scores.fold_searches(run)),
+        "searches": weighed,
+        "heaviest": max(weights, default=1.0) or 1.0,
+        "axis": _axis(run.searches),
+        "trajectories": trajectories.trajectories(run.searches),
+        "panels": drawing.panels(run),
+    }
+
+
+def _measured(run: Run) -> dict[str, Any]:
     counts = [sum(row) for row in run.result.confusion]
     return {
+        "article": "run.html.jinja",
+        "stamp": wording.stamp(run),
+        "selection": wording.selection_words(run),
+        "size": wording.size_words(run),
+        "interval": wording.interval_words(run),
+        "seconds": run.result.seconds,
+        "command": f"mfas verify {shlex.quote(run.folder.resolve().name)}",
         "shares": scores.row_shares(run.result.confusion).tolist(),
         "classes": scores.class_scores(run),
         "majority": max(counts) / max(1, sum(counts)),
         "speakers": scores.speaker_scores(run),
         "mistakes": scores.confident_mistakes(run),
-        "candidates": scores.candidates(run),
-        "noise": scores.noise_sd(run.searches),
-        "searches": weighed,
-        "heaviest": max(weights, default=1.0) or 1.0,
-        "axis": _axis(run.searches),
     }
 
 

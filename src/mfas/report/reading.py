@@ -1,4 +1,4 @@
-"""A run folder is read into a `Run`, and refused with one line where a file is missing or broken.
+"""A run folder is read into a `Run` or a `SearchRun`, or refused with one line that says why.
 
 The files must be there, have the fields of `mfas.report.run`, and fit each other: a square
 confusion matrix over the classes, weights of levels x operations, predictions of known classes.
@@ -14,38 +14,60 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mfas.errors import RunError
-from mfas.report.run import Epoch, Prediction, Result, Run, Search
+from mfas.report.run import Conditions, Epoch, Prediction, Result, Run, Search, SearchRun
 from mfas.storage import read_csv, read_json
 
 Content = TypeVar("Content")
 
+_CONDITIONS = TypeAdapter(Conditions)
 _RESULT = TypeAdapter(Result)
 _SEARCHES = TypeAdapter(tuple[Search, ...])
 _EPOCHS = TypeAdapter(tuple[Epoch, ...])
 _PREDICTIONS = TypeAdapter(tuple[Prediction, ...])
 _ENVIRONMENT = TypeAdapter(dict[str, Any])
 _TEXT = TypeAdapter(str)
-_FIX = "run mfas crossval again, with --resume to keep the finished folds"
+_FIX = "run it again, with --resume to keep the finished folds"
 
 
 def read_run(folder: Path) -> Run:
     """Read a run folder. Raises `RunError` if a file is missing, broken or contradicts another."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such run folder; mfas crossval RECIPE --out writes one")
+    folder = _existing(folder)
     result = _read(folder / "result.json", read_json, _RESULT)
     _check_confusion(folder / "result.json", result)
+    predictions = _read_predictions(folder / "predictions.csv", result.classes)
+    return Run(result=result, predictions=predictions, **_read_search(folder))
+
+
+def read_search_run(folder: Path) -> SearchRun:
+    """Read the folder of a search alone; raises `RunError` as `read_run`."""
+    folder = _existing(folder)
+    conditions = _read(folder / "search.json", read_json, _CONDITIONS)
+    return SearchRun(result=conditions, **_read_search(folder))
+
+
+def is_search_run(folder: Path) -> bool:
+    """Whether `folder` holds a search that no cross-validation has finished."""
+    folder = Path(folder)
+    return (folder / "search.json").exists() and not (folder / "result.json").exists()
+
+
+def _existing(folder: Path) -> Path:
+    if not Path(folder).is_dir():
+        raise RunError(f"{folder}: no such run folder; mfas crossval RECIPE --out writes one")
+    return Path(folder)
+
+
+def _read_search(folder: Path) -> dict[str, Any]:
+    """The fields that a search alone and a whole run have in common."""
     searches = _read(folder / "strategies.json", read_json, _SEARCHES)
     _check_weights(folder / "strategies.json", searches)
-    return Run(
-        folder=folder,
-        result=result,
-        searches=searches,
-        epochs=_read(folder / "log.jsonl", _read_lines, _EPOCHS),
-        predictions=_read_predictions(folder / "predictions.csv", result.classes),
-        environment=_read(folder / "environment.json", read_json, _ENVIRONMENT),
-        recipe=_read(folder / "recipe.toml", _read_text, _TEXT),
-    )
+    return {
+        "folder": folder,
+        "searches": searches,
+        "epochs": _read(folder / "log.jsonl", _read_lines, _EPOCHS),
+        "environment": _read(folder / "environment.json", read_json, _ENVIRONMENT),
+        "recipe": _read(folder / "recipe.toml", _read_text, _TEXT),
+    }
 
 
 def _read(path: Path, reader: Callable[[Path], Any], shape: TypeAdapter[Content]) -> Content:
@@ -112,8 +134,11 @@ def _check_confusion(path: Path, result: Result) -> None:
 
 def _check_weights(path: Path, searches: tuple[Search, ...]) -> None:
     for search in searches:
-        shape = [len(row) for row in search.weights or ()]
-        if search.weights is not None and shape != [len(search.operations)] * len(search.levels):
+        shape = [len(search.operations)] * len(search.levels)
+        weighed = (
+            search.trajectory if search.weights is None else (*search.trajectory, search.weights)
+        )
+        if any([len(row) for row in weights] != shape for weights in weighed):
             raise RunError(
                 f"{path}: the weights of fold {search.fold} are not {len(search.levels)} x "
                 f"{len(search.operations)}, levels x operations; {_FIX}"

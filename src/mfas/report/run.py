@@ -14,6 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1.000001)]  # float32 softmax may end a 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Interval = tuple[Share, Share]
+Weights = tuple[tuple[Share, ...], ...]
 Name = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
 ]
@@ -60,9 +61,9 @@ class Encoders:
     tec: Encoder | None
 
 
-@dataclass(frozen=True)
-class Result:
-    """result.json. `confusion` has true classes as rows; intervals are over speakers."""
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """search.json: what was run on what. A cross-validation says it in result.json."""
 
     name: str
     protocol: Annotated[str, Field(pattern=r"^(loso|lospo|kfold10|groups:\d+)$")]
@@ -71,6 +72,16 @@ class Result:
     leaks: tuple[str, ...]
     n_utterances: Count
     classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    seeds: tuple[int, ...]
+    encoders: Encoders
+    peak_rss_mb: Seconds | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Conditions):
+    """result.json. `confusion` has true classes as rows; intervals are over speakers."""
+
     ua: Share
     wa: Share
     macro_f1: Share
@@ -78,13 +89,9 @@ class Result:
     wa_ci95: Interval
     folds: Annotated[tuple[Fold, ...], Field(min_length=1)]
     confusion: tuple[tuple[Count, ...], ...]
-    seeds: tuple[int, ...]
     manifest_sha256: str
     folds_sha256: str
     seconds: Seconds
-    encoders: Encoders
-    peak_rss_mb: Seconds | None = None
-    notes: tuple[str, ...] = ()
     files: dict[str, str] | None = None
 
 
@@ -92,28 +99,35 @@ class Result:
 class Search:
     """One entry of strategies.json: what one search saw, and what it chose.
 
-    `weights` is levels x operations (rows sum to 1), None where nothing was weighed; `scores` are
-    inner-validation UA of one-hot paths, keyed "level:operation".
+    `weights` is levels x operations (rows sum to 1), None where nothing was weighed; `trajectory`
+    holds the weights after each epoch; `scores` are inner-validation UA of one-hot paths, keyed
+    "level:operation". A fixed strategy has neither levels nor operations nor seconds.
     """
 
     fold: Name
     seed: int
     method: Literal["darts", "random", "exhaustive", "fixed"]
     strategy: Strategy | None
-    levels: tuple[str, ...]
-    operations: tuple[str, ...]
-    weights: tuple[tuple[Share, ...], ...] | None
+    weights: Weights | None
     scores: dict[str, Share]
+    levels: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    trajectory: tuple[Weights, ...] = ()
+    seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of log.jsonl, of stage search or train; a number not measured is None."""
+    """One line of log.jsonl, of stage search or train; a number not measured is None.
+
+    `candidate` is the path that was trained standalone, None for a mixture and for training.
+    """
 
     fold: Name
     stage: str
     epoch: int
     seed: int = 0
+    candidate: str | None = None
     train_loss: float | None = None
     validation_loss: float | None = None
     validation_ua: float | None = None
@@ -131,14 +145,21 @@ class Prediction:
     probability: Share
 
 
-@dataclass(frozen=True)
-class Run:
-    """A whole run folder."""
+@dataclass(frozen=True, kw_only=True)
+class SearchRun:
+    """The folder of a search alone."""
 
     folder: Path
-    result: Result
+    result: Conditions
     searches: tuple[Search, ...]
     epochs: tuple[Epoch, ...]
-    predictions: tuple[Prediction, ...]
     environment: dict[str, Any]
     recipe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(SearchRun):
+    """The folder of a whole run: a search, and what its strategies are worth on test folds."""
+
+    result: Result
+    predictions: tuple[Prediction, ...]

@@ -5,13 +5,13 @@ UA of a part of the test utterances is the mean recall over the classes which th
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from mfas.report.run import Prediction, Run, Search
+from mfas.report.run import Prediction, Run, Search, SearchRun
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ class Candidate:
     scores: tuple[float, ...]
     mean: float
     chosen: int
+
+
+@dataclass(frozen=True)
+class FoldSearch:
+    """One search: its choice, and the UA of the paths it scored; None where it scored none.
+
+    `ua` is that of the strategy, `zero` that of no adjustment.
+    """
+
+    fold: str
+    strategy: str
+    ua: float | None
+    best: str | None
+    best_ua: float | None
+    mean: float | None
+    zero: float | None
+    seconds: float
 
 
 def row_shares(confusion: Sequence[Sequence[int]]) -> np.ndarray:
@@ -99,7 +116,7 @@ def confident_mistakes(run: Run, limit: int = 10) -> tuple[Prediction, ...]:
     return tuple(sorted(wrong, key=lambda row: (-row.probability, row.file))[:limit])
 
 
-def candidates(run: Run) -> tuple[Candidate, ...]:
+def candidates(run: SearchRun) -> tuple[Candidate, ...]:
     """Every path that a search scored, best mean first."""
     scored: dict[str, list[float]] = defaultdict(list)
     for search in run.searches:
@@ -111,6 +128,32 @@ def candidates(run: Run) -> tuple[Candidate, ...]:
         for name, scores in scored.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.mean, row.name)))
+
+
+def fold_searches(run: SearchRun) -> tuple[FoldSearch, ...]:
+    """One row a search, in the order of the folds."""
+    return tuple(_fold_search(search) for search in run.searches)
+
+
+def _fold_search(search: Search) -> FoldSearch:
+    scores, strategy = search.scores, str(search.strategy or "no adjustment")
+    best = max(scores, key=lambda path: (scores[path], path == strategy), default=None)
+    return FoldSearch(
+        fold=search.fold,
+        strategy=strategy,
+        ua=scores.get(strategy),
+        best=best,
+        best_ua=scores[best] if best else None,
+        mean=mean(scores.values()),
+        zero=mean(score for path, score in scores.items() if path.endswith(":zero")),
+        seconds=search.seconds,
+    )
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are there; None without any."""
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None
 
 
 def noise_sd(searches: Sequence[Search]) -> float | None:

@@ -1,10 +1,14 @@
 """A run as a table for the command line."""
 
+from pathlib import Path
+
 from rich.table import Table
 from rich.text import Text
 
+from mfas.report.reading import read_search_run
 from mfas.report.run import Fold, Interval, Run
-from mfas.report.wording import encoder_words, selection_words, split_words, stamp
+from mfas.report.scores import FoldSearch, fold_searches
+from mfas.report.wording import agreement, encoder_words, selection_words, split_words, stamp
 
 
 def summary_table(run: Run) -> Table:
@@ -26,6 +30,30 @@ def summary_table(run: Run) -> Table:
     for fold in result.folds:
         table.add_row(*_fold_row(fold))
     return table
+
+
+def search_table(folder: Path) -> Table:
+    """A search alone, a row per fold: inner-validation UA in percent, and the agreement below.
+
+    Raises `RunError` as `read_search_run`.
+    """
+    run = read_search_run(folder)
+    caption = Text(f"{agreement(run)}\nThe scores are those that chose, so they are optimistic.")
+    table = Table(
+        title=Text(run.result.name, style="bold"), caption=caption, caption_justify="left"
+    )
+    for name in ("fold", "strategy"):
+        table.add_column(name, no_wrap=True)
+    for name in ("its UA %", "best path %", "mean of paths %", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in fold_searches(run):
+        table.add_row(*_search_row(row))
+    return table
+
+
+def _search_row(row: FoldSearch) -> tuple[Text, ...]:
+    scores = ("–" if ua is None else f"{100 * ua:.1f}" for ua in (row.ua, row.best_ua, row.mean))
+    return tuple(Text(cell) for cell in (row.fold, row.strategy, *scores, f"{row.seconds:.1f}"))
 
 
 def _fold_row(fold: Fold) -> tuple[Text, ...]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mfas.report.run import Encoder, Run
+from mfas.report.run import Encoder, Run, Search, SearchRun
 
 _SPLITS = {
     "lospo": "Leave one speaker out: every fold tests on a speaker the model has never heard.",
@@ -26,6 +26,11 @@ _SELECTIONS = {
     "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
     "score is the best of many looks at the test data.",
 }
+SEARCH_SELECTION = (
+    "Every strategy was chosen on the inner validation part of its fold, which is cut from the "
+    "training material; no test fold was read. The scores here are the ones that chose, so they "
+    "are optimistic: what a strategy is worth, mfas crossval measures on the test folds."
+)
 _PLACES = {
     "sec": ("SEC", "speech-related emotional content"),
     "tec": ("TEC", "textual-related emotional content"),
@@ -63,7 +68,7 @@ def _visible_leaks(run: Run) -> tuple[str, ...]:
     return tuple(leaks)
 
 
-def split_words(run: Run) -> str:
+def split_words(run: SearchRun) -> str:
     """How the folds were cut."""
     kind, _, groups = run.result.protocol.partition(":")
     return _SPLITS[kind].format(groups=groups)
@@ -76,16 +81,23 @@ def selection_words(run: Run) -> str:
 
 def size_words(run: Run) -> str:
     """How many folds, speakers, utterances, classes and seeds, as "5 folds, 10 speakers, ..."."""
+    speakers = {name for fold in run.result.folds for name in fold.test_speakers}
+    folds = (counted(len(run.result.folds), "fold"), counted(len(speakers), "test speaker"))
+    return ", ".join((*folds, *_corpus_sizes(run)))
+
+
+def search_size_words(run: SearchRun) -> str:
+    """How many searches, utterances, classes and seeds."""
+    return ", ".join((counted(len(run.searches), "search", "searches"), *_corpus_sizes(run)))
+
+
+def _corpus_sizes(run: SearchRun) -> tuple[str, ...]:
     result = run.result
-    speakers = len({name for fold in result.folds for name in fold.test_speakers})
-    parts = (
-        counted(len(result.folds), "fold"),
-        counted(speakers, "test speaker"),
+    return (
         counted(result.n_utterances, "utterance"),
         counted(len(result.classes), "class", "classes"),
         counted(len(result.seeds), "seed"),
     )
-    return ", ".join(parts)
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
@@ -105,7 +117,7 @@ def interval_words(run: Run) -> str:
     return words
 
 
-def untrained_warnings(run: Run) -> tuple[str, ...]:
+def untrained_warnings(run: SearchRun) -> tuple[str, ...]:
     """One warning for every encoder whose weights never saw speech."""
     encoders = {"sec": run.result.encoders.sec, "tec": run.result.encoders.tec}
     return tuple(
@@ -137,20 +149,23 @@ def encoder_words(encoder: Encoder | None) -> str:
     return f"{encoder.name}, {origin}, {'fine-tuned' if encoder.finetuned else 'frozen'}"
 
 
-def agreement(run: Run) -> str:
+def votes(searches: Sequence[Search]) -> list[tuple[str, int]]:
+    """The strategies that searches chose, with how many chose each, most often first."""
+    return Counter(str(search.strategy or "no adjustment") for search in searches).most_common()
+
+
+def agreement(run: SearchRun) -> str:
     """How far the searches agree on a strategy, in one sentence."""
     found = [search for search in run.searches if search.method != "fixed"]
     if not found:
-        fixed = Counter(str(s.strategy or "no adjustment") for s in run.searches)
-        name = ", ".join(fixed) or "no adjustment"
+        name = ", ".join(name for name, _ in votes(run.searches)) or "no adjustment"
         return f"Nothing was searched: the recipe fixes the strategy ({name})."
-    counts = Counter(str(search.strategy or "no adjustment") for search in found).most_common()
-    (best, votes), others = counts[0], counts[1:]
+    (best, count), *others = votes(found)
     if not others:
-        return f"All {len(found)} searches chose {best}." if votes > 1 else f"It chose {best}."
-    rest = ", ".join(f"{name}\u00a0({count})" for name, count in others)
-    degree = "agree mostly" if 2 * votes > len(found) else "do not agree"
-    return f"The searches {degree}: {votes} of {len(found)} chose {best}; the others {rest}."
+        return f"All {len(found)} searches chose {best}." if count > 1 else f"It chose {best}."
+    rest = ", ".join(f"{name}\u00a0({times})" for name, times in others)
+    degree = "agree mostly" if 2 * count > len(found) else "do not agree"
+    return f"The searches {degree}: {count} of {len(found)} chose {best}; the others {rest}."
 
 
 def comparability(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ epoch. Who may be in the validation list is the protocol's business (`evaluate`)
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from mfas.config import TrainSection
+from mfas.errors import FailedError
 from mfas.model import MFAS, Batch
 from mfas.train.checkpoint import (
     Checkpoint,
@@ -72,6 +74,7 @@ def fit(
 
     With `checkpoint`, every epoch is saved there and a fit that was interrupted goes on from it,
     to the same weights. Segments, not utterances, are the examples; scores are of utterances.
+    Raises `FailedError` if the training diverges.
     """
     accelerator = make_accelerator(settings)
     fit_scales(model, data, train)
@@ -87,6 +90,7 @@ def fit(
             steps = steps_of(batches, settings.accumulate)
             train_loss = _train_epoch(model, steps, optimizer, loss_of, accelerator)
         scores = score_utterances(model, data, validation, settings.batch)
+        _require_finite(scores.loss)
         progress.add(scores, train_loss, time.perf_counter() - started)
         log(asdict(progress.history[-1]))
         progress.save(checkpoint)
@@ -116,6 +120,7 @@ def train_step(
         loss = loss * (part_sum / sum(sums))
         accelerator.backward(loss)
         total += loss.item()
+    _require_finite(total)
     accelerator.clip_grad_norm_(model.parameters(), MAXIMUM_GRADIENT_NORM)
     optimizer.step()
     optimizer.zero_grad()
@@ -148,6 +153,13 @@ def parameter_groups(model: MFAS, settings: TrainSection) -> list[dict[str, Any]
             (encoders if name.startswith(("sec.", "tec.")) else others).append(parameter)
     groups = [{"params": others, "lr": settings.lr}]
     return groups + ([{"params": encoders, "lr": settings.encoder_lr}] if encoders else [])
+
+
+def _require_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FailedError(
+            f"training diverged (the loss is {loss}); lower train.lr, in a search search.lr"
+        )
 
 
 def micro_batch(settings: TrainSection) -> int:
