@@ -150,7 +150,6 @@ def test_a_key_like_no_other_is_pointed_to_the_list():
         ({"evaluate": {"split": "loo"}}, "evaluate.split = 'loo': "),
         ({"evaluate": {"split": "groups:0"}}, "evaluate.split = 'groups:0': "),
         ({"head": {"size": "huge"}}, "head.size = 'huge': "),
-        ({"corpus": {"classes": [1]}}, "corpus.classes.0 = 1: "),
         ({"train": 3}, "train = 3: "),
     ],
 )

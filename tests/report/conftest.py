@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfas.storage import sha256_of_bytes, write_csv, write_json, write_text
+from mfas.storage import read_json, sha256_of_bytes, write_csv, write_json, write_text
 
 LEVELS = ["first", "middle", "last"]
 OPERATIONS = [
@@ -45,6 +45,22 @@ def make_run(
     write_text(folder / "recipe.toml", 'name = "emodb-compact"\n\n[evaluate]\nsplit = "lospo"\n')
     lines = [json.dumps(line) for fold in fold_names for line in _log(generator, fold, method)]
     write_text(folder / "log.jsonl", "\n".join(lines) + "\n")
+    return folder
+
+
+def make_search(folder: Path, *, method: str | None = "darts", **conditions: Any) -> Path:
+    """Write the folder of a search alone; `conditions` overrides keys of search.json."""
+    make_run(
+        folder, method=method, folds=conditions.pop("folds", 3), seed=conditions.pop("seed", 0)
+    )
+    result = read_json(folder / "result.json")
+    for name in ("result.json", "predictions.csv"):
+        (folder / name).unlink()
+    kept = ("name", "protocol", "selection", "honest", "leaks", "n_utterances", "classes", "seeds",
+            "encoders", "peak_rss_mb", "notes")  # fmt: skip
+    write_json(folder / "search.json", {key: result[key] for key in kept} | conditions)
+    log = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    write_text(folder / "log.jsonl", "\n".join(line for line in log if '"train"' not in line))
     return folder
 
 
@@ -141,5 +157,15 @@ def run_folder(tmp_path: Path) -> Callable[..., Path]:
 
     def write(folder: str = "run", /, **choices: Any) -> Path:
         return make_run(tmp_path / folder, **choices)
+
+    return write
+
+
+@pytest.fixture
+def search_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write the folder of a search alone under the test's folder, as `run_folder` does."""
+
+    def write(folder: str = "search", /, **choices: Any) -> Path:
+        return make_search(tmp_path / folder, **choices)
 
     return write
