@@ -225,3 +225,8 @@ def test_a_written_recipe_has_every_key_that_is_set():
     written = keys_of(tomllib.loads(recipe_to_toml(Recipe())))
     unset = [key for key, default, _ in known_keys() if default is None]
     assert sorted(written + unset) == sorted(KEYS)
+
+
+def test_a_batch_is_split_into_equal_parts():
+    with pytest.raises(RecipeError, match=r"train\.batch = 32 is not a multiple .* = 3"):
+        parse_recipe({"train": {"accumulate": 3}})

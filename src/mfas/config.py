@@ -10,10 +10,10 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mfas.errors import RecipeError
 
@@ -120,6 +120,15 @@ class TrainSection(Section):
     )
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     threads: int = Field(1, ge=1, description="CPU threads of one fold; part of what is repeatable")
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"train.batch = {self.batch} is not a multiple of train.accumulate = "
+                f"{self.accumulate}; choose numbers that divide"
+            )
+        return self
 
 
 class EvaluateSection(Section):
@@ -234,6 +243,8 @@ def _toml_value(text: str) -> Any:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     if first["type"] != "extra_forbidden":
         return f"{key} = {first['input']!r}: {first['msg'].lower()}"
     nearest = difflib.get_close_matches(key, [name for name, _, _ in known_keys()], n=1, cutoff=0.4)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mfas.cli import main
+
 pytest.importorskip("espeakng_loader")
 
 RECIPE = """
@@ -32,40 +34,44 @@ bootstrap = 200
 VOICES = ["f1", "f2", "m1"]
 CLASSES = ["angry", "happy", "neutral", "sad"]
 PATIENCE_SECONDS = 120
+INTERRUPTED = "mfas: interrupted; what was finished is kept, crossval and search take --resume"
+ENDS = {signal.SIGINT: (1, [INTERRUPTED]), signal.SIGKILL: (-signal.SIGKILL, [])}
 
 
-@pytest.fixture(scope="module")
-def manifest(mfas: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    made = mfas(
-        *("corpus", "synthetic", folder / "wav", "-o", folder / "m.csv"),
-        *("--voices", "3", "--sentences", "1"),
-    )
-    assert made.stdout.splitlines()[1] == "per class: angry 3, happy 3, neutral 3, sad 3"
-    return folder / "m.csv"
-
-
-@pytest.fixture(scope="module")
-def recipe(manifest: Path) -> Path:
-    path = manifest.with_name("recipe.toml")
-    path.write_text(RECIPE.format(manifest=str(manifest)), encoding="utf-8")
+def write_recipe(folder: Path) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(manifest=str(folder / "m.csv")), encoding="utf-8")
     return path
 
 
-@pytest.fixture(scope="module")
-def run_folder(mfas: Callable, recipe: Path) -> Path:
-    out = recipe.with_name("run")
-    assert "f1" in mfas("crossval", recipe, "--out", out).stdout
-    return out
-
-
-def test_the_corpus_is_sound(mfas, manifest):
-    checked = mfas("corpus", "check", manifest)
-    assert "12 utterances" in checked.stdout
+def test_from_nothing_to_a_prediction(mfas, tmp_path):
+    run_folder, model = tmp_path / "run", tmp_path / "model"
+    made = mfas(
+        *("corpus", "synthetic", tmp_path / "wav", "-o", tmp_path / "m.csv"),
+        *("--voices", "3", "--sentences", "1"),
+    )
+    assert made.stdout.splitlines()[1] == "per class: angry 3, happy 3, neutral 3, sad 3"
+    checked = mfas("corpus", "check", tmp_path / "m.csv")
     assert checked.stdout.endswith("every file decodes; nothing silent, clipped or twice\n")
 
+    recipe = write_recipe(tmp_path)
+    assert (
+        f"report: {run_folder / 'report.html'}"
+        in mfas("crossval", recipe, "--out", run_folder).stdout
+    )
+    assert "every hash matches" in mfas("verify", run_folder).stdout
+    _assert_complete_and_honest(run_folder)
+    mfas("report", run_folder, "-o", tmp_path / "page.html")
+    _assert_one_page(tmp_path / "page.html")
 
-def test_the_run_is_complete_honest_and_verifies(mfas, run_folder):
+    mfas("train", recipe, "--out", model)
+    recording = min(tmp_path.glob("wav/m1/*.wav"))
+    (answer,) = json.loads(mfas("predict", recording, "--model", model, "--format", "json").stdout)
+    assert (answer["file"], sorted(answer["probabilities"])) == (str(recording), CLASSES)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+
+
+def _assert_complete_and_honest(run_folder: Path) -> None:
     result = json.loads((run_folder / "result.json").read_text(encoding="utf-8"))
     assert (result["protocol"], result["selection"], result["honest"]) == ("lospo", "inner", True)
     assert (result["n_utterances"], result["classes"]) == (12, CLASSES)
@@ -78,45 +84,37 @@ def test_the_run_is_complete_honest_and_verifies(mfas, run_folder):
     assert [path for path in run_folder.rglob(".*") if path.is_file()] == []
     strategies = json.loads((run_folder / "strategies.json").read_text(encoding="utf-8"))
     assert [len(found["weights"]) for found in strategies] == [3, 3, 3]
-    assert "every hash matches" in mfas("verify", run_folder).stdout
 
 
-def test_a_report_is_one_page_without_anything_from_elsewhere(mfas, run_folder, tmp_path):
-    mfas("report", run_folder, "-o", tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+def _assert_one_page(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
     assert "<svg" in page or 'src="data:image/' in page
+    assert "random weights" in page
     for elsewhere in ('src="http', "<link", "@import", "url(http"):
         assert elsewhere not in page
-    assert "random weights" in page
-
-
-def test_a_model_is_trained_and_used(mfas, recipe, manifest, tmp_path):
-    mfas("train", recipe, "--out", tmp_path / "model")
-    recording = min(manifest.parent.glob("wav/m1/*.wav"))
-    used = mfas("predict", recording, "--model", tmp_path / "model", "--format", "json")
-    (answer,) = json.loads(used.stdout)
-    assert (answer["file"], sorted(answer["probabilities"])) == (str(recording), CLASSES)
-    assert sum(answer["probabilities"].values()) == pytest.approx(1)
 
 
 def test_an_interrupted_run_resumes_to_the_same_bytes(
-    mfas, recipe, run_folder, environment, tmp_path
+    mfas, environment, tmp_path, monkeypatch, capsys
 ):
     """Ctrl-C after the first fold, a kill after the second, and then to the end."""
-    out = tmp_path / "run"
-    command = ["crossval", str(recipe), "--out", str(out), "--resume", "--evaluate.workers", "1"]
+    monkeypatch.setenv("MFAS_CACHE", environment["MFAS_CACHE"])
+    wav, manifest = str(tmp_path / "wav"), str(tmp_path / "m.csv")
+    main(["corpus", "synthetic", wav, "-o", manifest, "--voices", "3", "--sentences", "1"])
+    recipe, out, whole = write_recipe(tmp_path), tmp_path / "run", tmp_path / "whole"
+    common = ["crossval", str(recipe), "--evaluate.workers", "1"]
+    assert main([*common, "--out", str(whole)]) == 0
+    command = [*common, "--out", str(out), "--resume"]
     for finished, how in ((1, signal.SIGINT), (2, signal.SIGKILL)):
         returncode, errors = _end(command, environment, how, lambda n=finished: _folds(out) >= n)
-        if how == signal.SIGINT:
-            assert returncode == 1
-            assert errors == [
-                "mfas: interrupted; what was finished is kept, crossval and search take --resume"
-            ]
+        assert (returncode, errors) == ENDS[how]
         assert not (out / "result.json").exists()
     mfas(*command)
     for name in ("predictions.csv", "folds.json", "utterances.csv"):
-        assert (out / name).read_bytes() == (run_folder / name).read_bytes()
-    assert "every hash matches" in mfas("verify", out).stdout
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 0
+    assert "every hash matches" in capsys.readouterr().out
 
 
 def _folds(out: Path) -> int:

@@ -58,7 +58,7 @@ def test_says_what_was_chosen_and_what_the_scores_are_worth(search_folder: Folde
     changed(folder, strategy={"level": "last", "operation": "ism"})
     source, text = page_of(folder)
     assert "All 3 searches chose last:ism." in text
-    assert "by 3 of 3 searches" in text
+    assert "in 3 of 3 folds" in text
     assert "no test scores: inner validation, optimistic" in text
     assert "so they are optimistic" in text
     assert "✓ honest" not in text
@@ -104,6 +104,7 @@ def test_nothing_to_search_is_said(search_folder: Folder) -> None:
         "Nothing was searched: the recipe fixes the strategy (no adjustment)" in page_of(folder)[1]
     )
     assert "Nothing was searched" in table_of(folder)
+    assert "optimistic" not in table_of(folder)
 
 
 def test_a_fixed_strategy_is_recorded_in_short(search_folder: Folder) -> None:
@@ -187,9 +188,7 @@ def test_report_tells_a_search_from_a_run(
     write_report([search], target)
     assert target.read_text(encoding="utf-8") == page_of(search)[0]
     for folders in ([run, search], [search, other]):
-        with pytest.raises(
-            RunError, match="^.*search: holds a search alone.*; report it by itself"
-        ):
+        with pytest.raises(RunError, match=r"search: holds a search alone.*; report it by itself"):
             write_report(folders, tmp_path / "none.html")
     assert not (tmp_path / "none.html").exists()
 

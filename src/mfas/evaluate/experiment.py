@@ -11,7 +11,7 @@ from mfas.encoders import FrameCache, SpeechEncoder, load_encoder
 from mfas.errors import RecipeError
 from mfas.fusion import Strategy
 from mfas.model import MFAS, StoredFrames, Stream, build_model
-from mfas.train import SegmentSet, make_accelerator, prepare_features
+from mfas.train import SegmentSet, cpu_threads, make_accelerator, prepare_features
 
 NO_ENCODER = "none"
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
@@ -113,13 +113,14 @@ def prepare_experiment(
         n: e.to(device) for n, e in encoders.items() if e is not None and not sections[n].finetune
     }
     tuned = [e for n, e in encoders.items() if e is not None and sections[n].finetune]
-    features = prepare_features(
-        manifest,
-        frozen,
-        FrameCache(cache) if cache else FrameCache(),
-        waveforms=bool(tuned),
-        progress=progress,
-    )
+    with cpu_threads(recipe.train):
+        features = prepare_features(
+            manifest,
+            frozen,
+            FrameCache(cache) if cache else FrameCache(),
+            waveforms=bool(tuned),
+            progress=progress,
+        )
     targets = tuple(classes.index(utterance.label) for utterance in manifest)
     return Experiment(
         recipe=recipe,

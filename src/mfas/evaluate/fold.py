@@ -14,14 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mfas.corpora import Fold
 from mfas.evaluate.experiment import Experiment
 from mfas.fusion import Strategy
 from mfas.search import SEARCHERS, SearchProblem, SearchResult
 from mfas.storage import read_json, write_json
-from mfas.train import derive_seed, fit, utterance_log_probabilities
+from mfas.train import cpu_threads, derive_seed, fit, utterance_log_probabilities
 
 OUTCOME = "outcome.json"
 SEARCH = "search.json"
@@ -52,11 +50,19 @@ def run_fold(job: FoldJob) -> dict[str, Any]:
     done = job.folder / OUTCOME
     if done.exists():
         return read_json(done)
-    torch.set_num_threads(job.experiment.recipe.train.threads)
     _assert_disjoint(job)
+    with cpu_threads(job.experiment.recipe.train):
+        outcome = _outcome(job)
+    if not job.search_only:
+        write_json(done, outcome)
+    shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
+    return outcome
+
+
+def _outcome(job: FoldJob) -> dict[str, Any]:
     started = time.perf_counter()
     search = _search(job)
-    outcome = {
+    return {
         "fold": job.fold.name,
         "search": search,
         "strategy": search["strategy"] if search else None,
@@ -64,10 +70,6 @@ def run_fold(job: FoldJob) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    if not job.search_only:
-        write_json(done, outcome)
-    shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
-    return outcome
 
 
 def _search(job: FoldJob) -> dict[str, Any] | None:

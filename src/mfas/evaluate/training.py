@@ -1,8 +1,7 @@
 """One model for use, trained on a whole manifest."""
 
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from mfas.config import Recipe
 from mfas.corpora import hold_out
@@ -18,7 +17,7 @@ from mfas.evaluate.experiment import (
 from mfas.fusion import Strategy
 from mfas.model import MFAS, ModelCard, StoredFrames, save_model
 from mfas.search import SEARCHERS, SearchProblem
-from mfas.train import FitResult, derive_seed, fit
+from mfas.train import FitResult, cpu_threads, derive_seed, fit
 from mfas.train.loop import Log
 
 
@@ -27,7 +26,6 @@ def train_model(
     out: Path,
     cache: Path | None = None,
     progress: Progress | None = None,
-    log: Log | None = None,
 ) -> FitResult:
     """Search (unless the recipe fixes the strategy) and train on `recipe`'s manifest; save to `out`.
 
@@ -41,12 +39,13 @@ def train_model(
     settings = recipe.evaluate
     train, validation = hold_out(manifest, settings.split, settings.inner_fraction, recipe.seed)
     experiment = prepare_experiment(recipe, manifest, cache, progress)
-    torch.set_num_threads(recipe.train.threads)
-    log = log or (lambda facts: None)
-    strategy = _strategy(experiment, train, validation, log)
     seed = derive_seed(recipe.seed, "model")
-    model = experiment.make_model(strategy, seed)
-    result = fit(model, experiment.data, train, validation, recipe.train, seed, log)
+    with cpu_threads(recipe.train):
+        search_log = _epochs(progress, "search epoch", recipe.search.epochs)
+        strategy = _strategy(experiment, train, validation, search_log)
+        model = experiment.make_model(strategy, seed)
+        train_log = _epochs(progress, "training epoch", recipe.train.epochs)
+        result = fit(model, experiment.data, train, validation, recipe.train, seed, train_log)
     _attach_encoders(model, recipe)
     card = ModelCard(
         recipe=recipe,
@@ -73,9 +72,19 @@ def _strategy(
         settings=recipe.search,
         training=recipe.train,
         seed=derive_seed(recipe.seed, "model search"),
-        log=lambda facts: log({"stage": "search", **facts}),
+        log=log,
     )
     return SEARCHERS[recipe.search.method](problem).strategy
+
+
+def _epochs(progress: Progress | None, what: str, total: int) -> Log:
+    """A log that tells `progress` the epoch."""
+
+    def log(facts: dict[str, Any]) -> None:
+        if progress is not None:
+            progress(what, facts["epoch"] + 1, total)
+
+    return log
 
 
 def _attach_encoders(model: MFAS, recipe: Recipe) -> None:

@@ -38,9 +38,12 @@ def search_table(folder: Path) -> Table:
     Raises `RunError` as `read_search_run`.
     """
     run = read_search_run(folder)
-    caption = Text(f"{agreement(run)}\nThe scores are those that chose, so they are optimistic.")
+    scored = any(search.scores for search in run.searches)
+    worth = "\nThe scores are those that chose, so they are optimistic." if scored else ""
     table = Table(
-        title=Text(run.result.name, style="bold"), caption=caption, caption_justify="left"
+        title=Text(run.result.name, style="bold"),
+        caption=Text(agreement(run) + worth),
+        caption_justify="left",
     )
     for name in ("fold", "strategy"):
         table.add_column(name, no_wrap=True)

@@ -87,8 +87,9 @@ def size_words(run: Run) -> str:
 
 
 def search_size_words(run: SearchRun) -> str:
-    """How many searches, utterances, classes and seeds."""
-    return ", ".join((counted(len(run.searches), "search", "searches"), *_corpus_sizes(run)))
+    """How many folds have a strategy, and how many utterances, classes and seeds there are."""
+    folds = [counted(len(run.searches), "fold")] if run.searches else []
+    return ", ".join((*folds, *_corpus_sizes(run)))
 
 
 def _corpus_sizes(run: SearchRun) -> tuple[str, ...]:

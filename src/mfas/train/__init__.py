@@ -2,7 +2,7 @@
 
 from mfas.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mfas.train.data import SegmentSet
-from mfas.train.device import make_accelerator
+from mfas.train.device import cpu_threads, make_accelerator
 from mfas.train.features import Features, prepare_features
 from mfas.train.loop import EpochScores, FitResult, fit, loss_function, train_step
 from mfas.train.scoring import Scores, score_utterances, utterance_log_probabilities
@@ -15,6 +15,7 @@ __all__ = [
     "FitResult",
     "Scores",
     "SegmentSet",
+    "cpu_threads",
     "derive_seed",
     "drawing_from",
     "fit",

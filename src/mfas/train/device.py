@@ -1,5 +1,8 @@
 """Where and how precisely to compute: accelerate picks the device, the recipe the precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -18,6 +21,21 @@ def make_accelerator(settings: TrainSection) -> Accelerator:
         cpu=settings.device == "cpu",
         mixed_precision="bf16" if _use_bf16(settings) else "no",
     )
+
+
+@contextmanager
+def cpu_threads(settings: TrainSection) -> Iterator[None]:
+    """Compute with `settings.threads` CPU threads inside the block.
+
+    How torch splits a sum depends on the number of threads, and so do its last bits: a fixed number
+    makes results independent of the machine's cores and of how many folds run at once.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _use_bf16(settings: TrainSection) -> bool:

@@ -164,7 +164,7 @@ def _require_finite(loss: float) -> None:
 
 def micro_batch(settings: TrainSection) -> int:
     """Segments of one forward pass: the batch, split into `accumulate` parts."""
-    return -(-settings.batch // settings.accumulate)
+    return settings.batch // settings.accumulate
 
 
 def _train_epoch(
