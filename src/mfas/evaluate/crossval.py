@@ -13,13 +13,8 @@ from mfas.config import Recipe
 from mfas.corpora import find_leaks, guard, make_folds
 from mfas.evaluate.experiment import Progress, prepare_experiment, read_corpus
 from mfas.evaluate.fold import FoldJob, run_fold
-from mfas.evaluate.run_folder import (
-    FinishedFolds,
-    check_run_folder,
-    finish_run,
-    finish_search,
-    write_protocol,
-)
+from mfas.evaluate.protocol import check_run_folder, write_protocol
+from mfas.evaluate.run_folder import FinishedFolds, finish_run, finish_search
 from mfas.jobs import default_workers, run_jobs
 
 
@@ -61,7 +56,7 @@ def _run(
     progress: Progress | None,
     search_only: bool,
 ) -> FinishedFolds:
-    check_run_folder(out, recipe, resume)
+    check_run_folder(out, recipe, resume, search_only)
     manifest = read_corpus(recipe)
     settings = recipe.evaluate
     protocol = (manifest, settings.split, recipe.seed, settings.inner_fraction)

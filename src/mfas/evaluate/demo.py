@@ -18,7 +18,7 @@ from mfas.config import (
 from mfas.corpora import synthesize_corpus
 from mfas.evaluate.crossval import cross_validate
 from mfas.evaluate.experiment import Progress
-from mfas.evaluate.run_folder import check_run_folder
+from mfas.evaluate.protocol import check_run_folder
 from mfas.evaluate.training import train_model
 
 VOICES, SENTENCES = 8, 10
@@ -52,7 +52,7 @@ def run_demo(out: Path, progress: Progress | None = None) -> Demo:
     corpus = out.with_name(f"{out.name}-corpus")
     manifest = corpus / "manifest.csv"
     recipe = demo_recipe(manifest)
-    check_run_folder(out, recipe, resume=out.exists())
+    check_run_folder(out, recipe, resume=out.exists(), search_only=False)
     if not manifest.exists():
         synthesize_corpus(corpus, VOICES, SENTENCES)
     result = cross_validate(recipe, out, resume=out.exists(), progress=progress)

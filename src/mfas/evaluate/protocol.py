@@ -1,0 +1,125 @@
+"""What is fixed before any result, written first: recipe, utterances, folds, environment.
+
+A run folder with these can be checked by anyone, and resumed only as the run that it is.
+"""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mfas.config import Recipe, recipe_to_toml
+from mfas.corpora import Fold, Utterance
+from mfas.errors import RunError
+from mfas.evaluate.experiment import Experiment
+from mfas.jobs import default_workers
+from mfas.storage import read_csv, read_json, write_csv, write_json, write_text
+
+PACKAGES = ("mfas", "torch", "transformers", "accelerate", "librosa", "numpy", "scikit-learn")
+
+
+def check_run_folder(out: Path, recipe: Recipe, resume: bool, search_only: bool) -> None:
+    """Raise `RunError` unless `out` is free, or (with `resume`) holds a run of this very recipe."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise RunError(f"{out}: is a file; name a folder with --out")
+    if not resume:
+        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
+    if search_only and (out / "result.json").exists():
+        raise RunError(f"{out}: holds a finished cross-validation, its search too; see its report")
+    recorded = out / "recipe.toml"
+    if not recorded.exists():
+        raise RunError(f"{out}: holds no run to resume (no recipe.toml); name another --out")
+    if recorded.read_text(encoding="utf-8") != recipe_to_toml(recipe):
+        raise RunError(f"{out}: was started with another recipe; name another --out")
+
+
+def write_protocol(out: Path, experiment: Experiment, folds: Sequence[Fold]) -> None:
+    """Write what is fixed before any result: recipe, utterances, folds and environment."""
+    recipe = experiment.recipe
+    names = [utterance_name(utterance) for utterance in experiment.manifest]
+    described = [
+        {
+            "fold": fold.name,
+            "train": [names[i] for i in fold.train],
+            "validation": [names[i] for i in fold.validation],
+            "test": [names[i] for i in fold.test],
+            "test_speakers": _speakers(experiment, fold.test),
+            "train_speakers": _speakers(experiment, fold.train),
+            "validation_speakers": _speakers(experiment, fold.validation),
+        }
+        for fold in folds
+    ]
+    rows = _utterance_rows(experiment)
+    earlier, recorded = out / "folds.json", out / "utterances.csv"
+    if (earlier.exists() and read_json(earlier) != described) or (
+        recorded.exists() and read_csv(recorded) != [_as_text(row) for row in rows]
+    ):
+        raise RunError(f"{out}: the manifest has changed since it was started; name another --out")
+    if not (out / "environment.json").exists():
+        write_json(out / "environment.json", _environment(recipe))
+    write_csv(out / "utterances.csv", list(rows[0]), rows)
+    write_json(out / "folds.json", described)
+    write_text(out / "recipe.toml", recipe_to_toml(recipe))
+
+
+def utterance_name(utterance: Utterance) -> str:
+    """How a run names an utterance: its file, and its part of it as a media fragment."""
+    if utterance.start is None and utterance.end is None:
+        return utterance.file
+    end = "" if utterance.end is None else f",{utterance.end}"
+    return f"{utterance.file}#t={utterance.start or 0}{end}"
+
+
+def _utterance_rows(experiment: Experiment) -> list[dict[str, Any]]:
+    """The manifest as it was used (selected, merged), with a hash of each utterance's audio.
+
+    It holds no absolute path: the same corpus gives the same file on every machine.
+    """
+    kept = [field.name for field in fields(Utterance) if field.name != "path"]
+    return [
+        {
+            "name": utterance_name(utterance),
+            **{name: getattr(utterance, name) for name in kept},
+            "audio_sha256": audio_hash,
+        }
+        for utterance, audio_hash in zip(
+            experiment.manifest, experiment.data.features.audio_hashes, strict=True
+        )
+    ]
+
+
+def _as_text(row: dict[str, Any]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def _speakers(experiment: Experiment, indices: Sequence[int]) -> list[str]:
+    return sorted({experiment.manifest.utterances[i].speaker for i in indices})
+
+
+def _environment(recipe: Recipe) -> dict[str, Any]:
+    use_gpu = torch.cuda.is_available() and recipe.train.device == "auto"
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": default_workers(),
+        "device": torch.cuda.get_device_name() if use_gpu else "cpu",
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def _cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
