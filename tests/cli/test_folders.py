@@ -50,14 +50,20 @@ def test_an_output_that_is_taken(command, refusal, recipe, tmp_path):
     assert line.startswith(f"mfas: {taken / 'precious.txt'}: ")
 
 
-@pytest.mark.parametrize("command", ["crossval", "search"])
-def test_resuming_something_else(command, refusal, recipe, run_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("crossval", "was started with another recipe; name another --out"),
+        ("search", "holds a finished cross-validation, its search too; see its report"),
+    ],
+)
+def test_resuming_something_else(command, said, refusal, recipe, run_folder, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").touch()
     line = refusal(command, recipe, "--out", tmp_path / "other", "--resume")
     assert "holds no run to resume (no recipe.toml); name another --out" in line
     line = refusal(command, recipe, "--out", run_folder, "--resume", "--seed", "7")
-    assert f"{run_folder}: was started with another recipe; name another --out" in line
+    assert line == f"mfas: {run_folder}: {said}"
 
 
 def test_resuming_a_finished_run_shows_it_again(mfas, recipe, run_folder):

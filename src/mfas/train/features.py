@@ -9,6 +9,7 @@ C coefficients, N samples, L levels, T encoder frames, D width.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ VIEWS_FOLDER = "views-1"  # counts up when the views change
 WAVEFORMS_FOLDER = "waveforms-1"
 VIEW_ROWS = SPECTROGRAM_BINS + MFCC_COEFFICIENTS
 _log = logging.getLogger(__name__)
+# numpy reads a header by ast.literal_eval, which CPython 3.11 can fail at in two threads at once
+_HEADER = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,8 @@ def _waveforms_path(folder: Path, audio_hash: str) -> Path:
 def _holds(path: Path, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> bool:
     """Whether `path` holds such an array; a file that is damaged is logged, and written anew."""
     try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        with _HEADER:
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return False
     except (ValueError, OSError, EOFError) as error:
