@@ -7,13 +7,14 @@ An unknown key is refused with the nearest known one. Every key whose value the 
 
 import copy
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mfas.errors import RecipeError
 
@@ -136,7 +137,6 @@ class EvaluateSection(Section):
 
     split: str = Field(
         "lospo",
-        pattern=r"^(loso|lospo|kfold10|groups:[1-9]\d*)$",
         description="loso: sessions; lospo: speakers; groups:N: N folds of speakers; kfold10: random",
     )
     selection: Literal["inner", "paper"] = Field(
@@ -150,6 +150,16 @@ class EvaluateSection(Section):
     )
     workers: int = Field(0, ge=0, description="folds at once; 0: as many as the cores allow")
     bootstrap: int = Field(2000, ge=100, description="resamples of speakers for the intervals")
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, split: str) -> str:
+        if not re.fullmatch(r"loso|lospo|kfold10|groups:[1-9]\d*", split):
+            raise ValueError(
+                f"evaluate.split = {split!r}: no such split; "
+                "use loso, lospo, kfold10, or groups:N with a number"
+            )
+        return split
 
 
 class Recipe(Section):

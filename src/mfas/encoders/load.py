@@ -14,7 +14,6 @@ from huggingface_hub.errors import (
 
 from mfas.config import EncoderSection
 from mfas.encoders.base import Role, SpeechEncoder
-from mfas.encoders.huggingface import PREPROCESSOR_FILES, HuggingFaceEncoder
 from mfas.encoders.settings import COMPACT, TABLE1
 from mfas.encoders.transformer import CONFIG_FILE, TransformerEncoder
 from mfas.errors import ModelError
@@ -48,6 +47,8 @@ def _load(section: EncoderSection, role: Role) -> SpeechEncoder:
         raise ModelError(f"{name}: has no {CONFIG_FILE}; name a folder that holds an encoder")
     if "mfas_encoder" in _described(folder, name):
         return TransformerEncoder.load(folder, role)
+    from mfas.encoders.huggingface import HuggingFaceEncoder  # seconds to import; ours need none
+
     return HuggingFaceEncoder(folder, role, name)
 
 
@@ -68,7 +69,8 @@ def _download(name: str, revision: str | None) -> Path:
         )
     wanted = [
         CONFIG_FILE,
-        *PREPROCESSOR_FILES,
+        "preprocessor_config.json",
+        "processor_config.json",
         "model*.safetensors",
         "model.safetensors.index.json",
     ]

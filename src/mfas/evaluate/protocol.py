@@ -62,11 +62,11 @@ def write_protocol(out: Path, experiment: Experiment, folds: Sequence[Fold]) -> 
         recorded.exists() and read_csv(recorded) != [_as_text(row) for row in rows]
     ):
         raise RunError(f"{out}: the manifest has changed since it was started; name another --out")
+    write_text(out / "recipe.toml", recipe_to_toml(recipe))  # first: what makes it resumable
     if not (out / "environment.json").exists():
         write_json(out / "environment.json", _environment(recipe))
     write_csv(out / "utterances.csv", list(rows[0]), rows)
     write_json(out / "folds.json", described)
-    write_text(out / "recipe.toml", recipe_to_toml(recipe))
 
 
 def utterance_name(utterance: Utterance) -> str:

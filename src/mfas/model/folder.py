@@ -24,7 +24,7 @@ from mfas.errors import ModelError
 from mfas.fusion import Strategy
 from mfas.model.build import build_model
 from mfas.model.mfas import MFAS
-from mfas.storage import read_json, write_bytes, write_json
+from mfas.storage import atomic_folder, read_json, write_bytes, write_json
 
 FORMAT = 1
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -56,7 +56,15 @@ class ModelCard:
 
 
 def save_model(folder: Path, model: MFAS, card: ModelCard) -> None:
-    """Write `model`, whose encoders are real ones, to `folder`; config.json comes last."""
+    """Write `model`, whose encoders are real ones, to `folder`, whole or not at all.
+
+    `folder` must not exist, or be empty.
+    """
+    with atomic_folder(folder) as building:
+        _write(building, model, card)
+
+
+def _write(folder: Path, model: MFAS, card: ModelCard) -> None:
     encoders: dict[str, Any] = {}
     for name in STREAMS:
         encoder = getattr(model, name)
