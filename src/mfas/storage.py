@@ -10,8 +10,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +33,6 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except Exception as error:
         _name_target(error, temporary, target)
@@ -50,23 +49,27 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         temporary.replace(target)
+    except OSError as error:
+        error.filename = str(error.filename).replace(str(temporary), str(target))
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary_beside(target: Path) -> Path:
+    """A new empty file with the permissions that the user's umask gives any new file."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         error.filename = str(target)
         raise
-    os.close(descriptor)
-    return Path(name)
+    return temporary
 
 
 def _name_target(error: Exception, temporary: Path, target: Path) -> None:
@@ -85,12 +88,6 @@ def _name_target(error: Exception, temporary: Path, target: Path) -> None:
             os.fsync(more.fileno())
     except OSError as full:
         raise OSError(full.errno, full.strerror, str(target)) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -263,10 +262,14 @@ def test_a_file_in_the_place_of_a_folder(refusal, savee, recipe, tmp_path):
 
 
 def test_a_folder_that_may_not_be_written(refusal, savee, monkeypatch):
-    def forbid(dir, prefix):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{dir}/{prefix}x1")
+    create = os.open
 
-    monkeypatch.setattr(tempfile, "mkstemp", forbid)
+    def forbid(path, flags, mode=0o777, **options):
+        if Path(path).name.startswith(f".{Path(savee[-1]).name}."):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return create(path, flags, mode, **options)
+
+    monkeypatch.setattr(os, "open", forbid)
     assert refusal(*savee).startswith(f"mfas: {savee[-1]}: permission denied; name another path")
 
 

@@ -32,8 +32,8 @@ def test_a_recipe_that_is_not_toml(content, refusal, tmp_path):
         (["--train.epochs", "0"], "train.epochs = 0: input should be greater than or equal to 1"),
         (["--train.lr", "-1"], "train.lr = -1: input should be greater than 0"),
         (["--train.lr=nan"], "train.lr = nan: input should be"),
-        (["--evaluate.split", "lospeo"], "evaluate.split = 'lospeo': string should match"),
-        (["--evaluate.split", "groups:0"], "evaluate.split = 'groups:0': string should match"),
+        (["--evaluate.split", "lospeo"], "evaluate.split = 'lospeo': no such split; use loso"),
+        (["--evaluate.split", "groups:0"], "evaluate.split = 'groups:0': no such split; use loso"),
         (["--search.method", "bayes"], "search.method = 'bayes': input should be 'darts'"),
         (["--corpus.classes", "calm"], "corpus.classes = 'calm': input should be a valid tuple"),
         (["--train.epochs"], "--train.epochs: has no value; write --train.epochs VALUE"),
@@ -56,7 +56,9 @@ def test_keys_stand_anywhere(recipe, mfas, monkeypatch, tmp_path):
     mfas("crossval", "--train.lr", "-1", recipe, "--seed", "3", "--out", "run", "--sec.seed=4")
     options = seen[0]
     assert (options.recipe, options.out.name) == (recipe, "run")
-    assert options.overrides == ["--train.lr", "-1", "--sec.seed=4", "--seed", "3"]
+    assert options.overrides == ["--train.lr", "-1", "--seed", "3", "--sec.seed=4"]
+    mfas("crossval", "--seed", "3", recipe)
+    assert (seen[1].recipe, seen[1].overrides) == (recipe, ["--seed", "3"])
 
 
 @pytest.mark.parametrize(

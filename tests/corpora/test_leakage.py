@@ -27,7 +27,8 @@ def test_random_folds_leak_speakers(corpus):
     manifest = corpus()
     folds = make_folds(manifest, "kfold10", 0, 0.2, "inner")
     leaks = find_leaks(manifest, folds, "kfold10", hashes(manifest), guard_text=False)
-    assert kinds(leaks) == {("speaker", "train/test"), ("speaker", "validation/test")}
+    shared = {("speaker", "train/test"), ("speaker", "validation/test")}
+    assert kinds(leaks) == shared | {("split", "train/test")}
     assert leaks[0].fold == "01"
     assert "shared, e.g. 's" in leaks[0].detail
 
@@ -102,3 +103,11 @@ def test_the_guard_refuses_in_one_line_or_stamps(corpus, kind):
         guard(leaks, allow_optimistic=False)
     assert "\n" not in str(caught.value)
     assert guard(leaks, allow_optimistic=True) is False
+
+
+def test_random_folds_leak_even_if_no_speaker_spoke_twice(corpus):
+    manifest = corpus()
+    alone = Manifest(tuple(replace(u, speaker=u.file) for u in manifest))
+    folds = make_folds(alone, "kfold10", 0, 0.2, "inner")
+    leaks = find_leaks(alone, folds, "kfold10", hashes(alone), guard_text=False)
+    assert kinds(leaks) == {("split", "train/test")}

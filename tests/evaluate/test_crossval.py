@@ -167,7 +167,7 @@ def test_two_processes_give_what_one_gives(
         assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), name
     assert strategies_of(tmp_path / "run") == strategies_of(finished)
     assert {what for what, _, _ in told if what.startswith("fold")} == {
-        f"fold {s}" for s in SPEAKERS
+        f"folds: {s} done" for s in SPEAKERS
     }
     assert told[-1][1:] == (4, 4)
 
@@ -210,9 +210,9 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
         interrupt_at("cid", patch)
         cross_validate(quick_recipe(), out, cache=tone_cache)
     assert not (out / "result.json").exists()
-    with (out / "folds" / "cid" / "log.jsonl").open("a") as log:
+    with (out / "folds" / "02" / "log.jsonl").open("a") as log:
         log.write('{"time": 17')  # what a full disk leaves of a line
-    assert (out / "folds" / "bob" / "outcome.json").exists()
+    assert (out / "folds" / "01" / "outcome.json").exists()
     searched, search = [], fold_module.SEARCHERS["darts"]
 
     def noting(problem):

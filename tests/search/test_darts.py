@@ -10,7 +10,6 @@ from mfas.fusion import LEVELS, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
 from mfas.search import SearchResult, darts
 from mfas.search.darts import search_darts
-from mfas.train import Features
 
 
 def timeless(result: SearchResult) -> SearchResult:
@@ -54,9 +53,9 @@ def test_weights_of_zero_alpha_stay_uniform_where_sgd_does_not_move_them(make_pr
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_each_step_moves_one_kind_on_its_own_utterances(make_problem, monkeypatch, accumulate):
     problem = make_problem(settings={"epochs": 2}, accumulate=accumulate)
-    supernet, read = darts._Supernet, Features.batch
+    supernet = darts._Supernet
     alpha_step, weight_step = supernet._alpha_step, supernet._weight_step
-    last_read, steps = [], []
+    steps = []
 
     def state(model):
         return {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -64,15 +63,13 @@ def test_each_step_moves_one_kind_on_its_own_utterances(make_problem, monkeypatc
     def moved(model, before):
         return {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
 
-    def recording_read(self, chosen):
-        last_read[:] = [u for u, _ in chosen]
-        return read(self, chosen)
-
-    def recording_alpha_step(self, batch, targets_B, level):
-        assert set(last_read) <= set(problem.validation)
-        assert targets_B.tolist() == [problem.data.targets_U[u] for u in last_read]
+    def recording_alpha_step(self, parts, level):
+        assert {u for _, _, ids in parts for u, _ in ids} <= set(problem.validation)
+        assert len(parts) == accumulate
+        for _, targets_B, ids in parts:
+            assert targets_B.tolist() == [problem.data.targets_U[u] for u, _ in ids]
         before = state(self.model)
-        alpha_step(self, batch, targets_B, level)
+        alpha_step(self, parts, level)
         assert moved(self.model, before) == {"cell.alpha"}
         change = (self.cell.alpha.detach() - before["cell.alpha"]).abs().sum(dim=1)
         assert [LEVELS[row] for row in change.nonzero().flatten()] == [level]
@@ -89,7 +86,6 @@ def test_each_step_moves_one_kind_on_its_own_utterances(make_problem, monkeypatc
         steps.append(("weights", level))
         return loss
 
-    monkeypatch.setattr(Features, "batch", recording_read)
     monkeypatch.setattr(supernet, "_alpha_step", recording_alpha_step)
     monkeypatch.setattr(supernet, "_weight_step", recording_weight_step)
     search_darts(problem)

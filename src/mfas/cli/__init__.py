@@ -12,6 +12,9 @@ from mfas.cli.parser import build_parser
 from mfas.errors import MfasError, RecipeError
 
 FAILED = 1
+RECIPE_COMMANDS = ("crossval", "search", "train")
+WITHOUT_SECTION = ("--name", "--seed")  # keys of a recipe that stand in no section
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "TerminatedWorkerError")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,13 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _part(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part the command's own arguments from recipe keys, `--section.key value`, wherever they stand."""
+    whole = WITHOUT_SECTION if arguments and arguments[0] in RECIPE_COMMANDS else ()
     plain: list[str] = []
     keys: list[str] = []
     awaits_value = False
     for argument in arguments:
         option = argument.startswith("--")
         name, equals, _ = argument.partition("=")
-        is_key = option and "." in name
+        is_key = option and ("." in name or name in whole)
         (keys if is_key or (awaits_value and not option) else plain).append(argument)
         awaits_value = is_key and not equals
     return plain, keys
@@ -61,6 +65,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename:
         fault = (error.strerror or "cannot be used").lower()
         return _fail(f"{error.filename}: {fault}; name another path, or change this one", 2)
+    if type(error).__name__ in OUT_OF_MEMORY:
+        return _fail("out of memory; give --evaluate.workers 1 with --resume, or a smaller recipe")
     first_line = (str(error).splitlines() or [""])[0]
     return _fail(f"internal error: {type(error).__name__}: {first_line}; --debug shows where")
 

@@ -13,6 +13,8 @@ from mfas.cli.display import predictions_table, show_progress, stderr, stdout
 from mfas.config import read_recipe
 from mfas.errors import AudioError, FailedError
 
+SHOWN_SKIPPED = 5  # of what an adapter left out
+
 
 def doctor(options: Namespace) -> int:  # noqa: ARG001
     """`mfas doctor`."""
@@ -39,8 +41,11 @@ def corpus(options: Namespace) -> int:
     console.print(f"{output}: {size}", soft_wrap=True)
     _print_counts(console, "class", manifest.counts())
     _print_counts(console, "speaker", manifest.speaker_counts())
-    for line in manifest.skipped:
+    for line in manifest.skipped[:SHOWN_SKIPPED]:
         stderr().print(f"skipped: {line}", style="yellow")
+    if len(manifest.skipped) > SHOWN_SKIPPED:
+        more = len(manifest.skipped) - SHOWN_SKIPPED
+        stderr().print(f"skipped: {more} more like these", style="yellow")
     return 0
 
 
@@ -123,7 +128,8 @@ def report(options: Namespace) -> int:
     """`mfas report`."""
     from mfas.report import write_report
 
-    target: Path = options.output or options.runs[0] / "report.html"
+    alone = len(options.runs) == 1
+    target: Path = options.output or (options.runs[0] if alone else Path()) / "report.html"
     write_report(options.runs, target)
     print(target)
     return 0
@@ -141,7 +147,7 @@ def predict(options: Namespace) -> int:
     for path in files:
         try:
             answers.append(recognizer.predict(path).to_json())
-        except AudioError as error:
+        except (AudioError, OSError) as error:
             answers.append({"file": str(path), "error": str(error)})
     _print_predictions(answers, recognizer.classes, options)
     failed = [answer["error"] for answer in answers if "error" in answer]
@@ -165,9 +171,10 @@ def demo(options: Namespace) -> int:
     console.print("verified: every score follows from the predictions, every hash matches")
     arguments = ["predict", str(outcome.example), "--model", str(outcome.model), "--timeline"]
     console.print("$ mfas " + " ".join(arguments), soft_wrap=True)
-    from mfas.cli import main
-
-    code = main(arguments)
+    shown = Namespace(
+        paths=[outcome.example], model=str(outcome.model), format="table", timeline=True
+    )
+    code = predict(shown)
     console.print(f"report: {options.out / 'report.html'}", soft_wrap=True)
     return code
 

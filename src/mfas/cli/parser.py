@@ -91,7 +91,12 @@ def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     verify.set_defaults(run=commands.verify, takes_overrides=False)
     report = children.add_parser("report", help="one HTML page of one or more runs, side by side")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    report.add_argument("-o", "--output", type=Path, help="page to write (default RUN/report.html)")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="page (default RUN/report.html, or ./report.html)",
+    )
     report.set_defaults(run=commands.report, takes_overrides=False)
 
 

@@ -21,10 +21,11 @@ class Leak:
     """One kind of overlap in one fold; `detail` names an example and how many there are.
 
     kind: "speaker", "session", "audio" (the same samples), "text", or "validation" (choices are
-    made on test utterances). between: "train/test" or "validation/test".
+    made on test utterances), or "split" (random folds, whoever speaks). between: "train/test" or
+    "validation/test".
     """
 
-    kind: Literal["speaker", "session", "audio", "text", "validation"]
+    kind: Literal["speaker", "session", "audio", "text", "validation", "split"]
     fold: str
     between: Literal["train/test", "validation/test"]
     detail: str
@@ -41,7 +42,7 @@ def find_leaks(
 
     audio_hashes: `mfas.audio.audio_sha256` of each utterance, "" where unknown. Sessions are judged
     for `loso` only: in IEMOCAP's `lospo`, the partner of a tested speaker trains, as is accepted.
-    Texts are compared (regardless of case and spaces) if `guard_text`.
+    Texts are compared (regardless of case and spaces) if `guard_text`. `kfold10` always leaks.
     """
     assert len(audio_hashes) == len(manifest)
     rows = manifest.utterances
@@ -51,7 +52,10 @@ def find_leaks(
     keys["audio"] = lambda i: audio_hashes[i] or None
     if guard_text:
         keys["text"] = lambda i: _plain_text(rows[i])
-    return tuple(leak for fold in folds for leak in _fold_leaks(fold, rows, keys))
+    found = [leak for fold in folds for leak in _fold_leaks(fold, rows, keys)]
+    if split == "kfold10":
+        found.append(Leak("split", folds[0].name, "train/test", "folds are cut at random"))
+    return tuple(found)
 
 
 def guard(leaks: Sequence[Leak], allow_optimistic: bool) -> bool:

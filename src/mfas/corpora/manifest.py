@@ -92,7 +92,9 @@ class Manifest:
         """
         names = choose_labels(self.classes, classes, merge or {}, self.origin)
         kept = (replace(u, label=names[u.label]) for u in self if u.label in names)
-        return replace(self, utterances=tuple(kept))
+        left_out = ", ".join(f"{k} {n}" for k, n in self.counts().items() if k not in names)
+        said = (f"labels that corpus.classes leaves out: {left_out}",) if left_out else ()
+        return replace(self, utterances=tuple(kept), skipped=(*self.skipped, *said))
 
 
 def _position(utterance: Utterance) -> tuple[str, float, float]:

@@ -5,8 +5,9 @@ One .npy file per recording, float16 (S, L, T, D), opened as a memory map:
     <cache>/<settings, 16 hex digits>/<key of the recording>.npy
 
 The settings are the encoder's fingerprint (weights, configuration, layers, normalisation), the
-precision, the length of segments and the format of these files. Frames are rounded to float16 with
-or without a cache, so both give the same bits. Masks are not stored: they follow from the samples.
+precision, the kind of device, the length of segments and the format of these files. Frames are
+rounded to float16 with or without a cache, so both give the same bits. Masks are not stored: they
+follow from the samples.
 
 Shape legend: S segments of a recording, L levels, T encoder frames, D width.
 """
@@ -50,7 +51,8 @@ class FrameCache:
 
     def _shelf(self, encoder: SpeechEncoder, precision: Precision) -> Path:
         assert encoder.frozen, "only a frozen encoder gives the same frames again"
-        settings = [FORMAT, encoder.fingerprint(), precision, SEGMENT_SAMPLES]
+        device = next(encoder.parameters()).device.type
+        settings = [FORMAT, encoder.fingerprint(), precision, SEGMENT_SAMPLES, device]
         return Path(self.folder) / sha256_of_json(settings)[:16]
 
 

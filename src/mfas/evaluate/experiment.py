@@ -59,13 +59,16 @@ class Experiment:
     def notes(self) -> list[str]:
         """What a reader of any number of this experiment must know."""
         return [
-            f"The {stream.upper()} encoder ({facts.name}) started from random weights and was "
-            "fine-tuned on this corpus alone."
-            if facts.finetuned
-            else f"The {stream.upper()} encoder ({facts.name}) is untrained: its weights are random "
-            "(seeded). The numbers show what the rest of the system makes of random features."
-            for stream, facts in self.encoders.items()
-            if facts is not None and not facts.trained
+            *self.manifest.skipped,
+            *(
+                f"The {stream.upper()} encoder ({facts.name}) started from random weights and was "
+                "fine-tuned on this corpus alone."
+                if facts.finetuned
+                else f"The {stream.upper()} encoder ({facts.name}) is untrained: its weights are random "
+                "(seeded). The numbers show what the rest of the system makes of random features."
+                for stream, facts in self.encoders.items()
+                if facts is not None and not facts.trained
+            ),
         ]
 
     def _stream(self, name: str) -> Stream | None:

@@ -20,6 +20,7 @@ from mfas.fusion import Strategy
 from mfas.search import SEARCHERS, SearchProblem, SearchResult
 from mfas.storage import read_json, write_json
 from mfas.train import cpu_threads, derive_seed, fit, utterance_log_probabilities
+from mfas.train.loop import micro_batch
 
 OUTCOME = "outcome.json"
 SEARCH = "search.json"
@@ -114,7 +115,7 @@ def _train_and_test(job: FoldJob, search: dict[str, Any] | None) -> dict[str, An
         job.folder / CHECKPOINTS / "train.safetensors",
     )
     log_probabilities_UK = utterance_log_probabilities(
-        model, experiment.data, job.fold.test, recipe.train.batch
+        model, experiment.data, job.fold.test, micro_batch(recipe.train)
     )
     return {
         "probabilities": log_probabilities_UK.double().softmax(dim=-1).tolist(),
@@ -133,7 +134,8 @@ def _assert_disjoint(job: FoldJob) -> None:
     if job.experiment.recipe.evaluate.split != "kfold10":
         rows = job.experiment.manifest.utterances
         speakers = {rows[i].speaker for i in job.fold.test}
-        assert not speakers & {rows[i].speaker for i in job.fold.train}, "shared speakers"
+        learnt = {*job.fold.train, *job.inner.train, *job.inner.validation}
+        assert not speakers & {rows[i].speaker for i in learnt}, "shared speakers"
 
 
 class _Log:

@@ -4,7 +4,7 @@ A run folder with these can be checked by anyone, and resumed only as the run th
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from mfas.config import Recipe, recipe_to_toml
+from mfas.config import Recipe, read_recipe, recipe_to_toml
 from mfas.corpora import Fold, Utterance
 from mfas.errors import RunError
 from mfas.evaluate.experiment import Experiment
 from mfas.jobs import default_workers
-from mfas.storage import read_csv, read_json, write_csv, write_json, write_text
+from mfas.storage import read_csv, read_json, sha256_of_json, write_csv, write_json, write_text
 
 PACKAGES = ("mfas", "torch", "transformers", "accelerate", "librosa", "numpy", "scikit-learn")
 
@@ -36,7 +36,7 @@ def check_run_folder(out: Path, recipe: Recipe, resume: bool, search_only: bool)
     recorded = out / "recipe.toml"
     if not recorded.exists():
         raise RunError(f"{out}: holds no run to resume (no recipe.toml); name another --out")
-    if recorded.read_text(encoding="utf-8") != recipe_to_toml(recipe):
+    if _what_counts(read_recipe(recorded)) != _what_counts(recipe):
         raise RunError(f"{out}: was started with another recipe; name another --out")
 
 
@@ -69,6 +69,31 @@ def write_protocol(out: Path, experiment: Experiment, folds: Sequence[Fold]) -> 
     write_json(out / "folds.json", described)
 
 
+def _what_counts(recipe: Recipe) -> Recipe:
+    """The recipe without what changes no result, so that a run can go on with fewer workers."""
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"workers": 0})})
+
+
+def fold_workers(recipe: Recipe) -> int:
+    """Folds at once: what the recipe says, or one a core; one alone on a GPU or with fine-tuning."""
+    if recipe.evaluate.workers:
+        return recipe.evaluate.workers
+    heavy = recipe.sec.finetune or recipe.tec.finetune
+    if heavy or (recipe.train.device == "auto" and torch.cuda.is_available()):
+        return 1
+    return default_workers(recipe.train.threads)
+
+
+def corpus_sha256(rows: Sequence[Mapping[str, str]]) -> str:
+    """Hash of what was evaluated on: each utterance's audio, speaker, session and label.
+
+    `rows` as utterances.csv holds them. File names do not count, so the same corpus and selection
+    give the same hash on every machine.
+    """
+    kept = ("audio_sha256", "speaker", "session", "label")
+    return sha256_of_json(sorted([row[name] for name in kept] for row in rows))
+
+
 def utterance_name(utterance: Utterance) -> str:
     """How a run names an utterance: its file, and its part of it as a media fragment."""
     if utterance.start is None and utterance.end is None:
@@ -78,10 +103,7 @@ def utterance_name(utterance: Utterance) -> str:
 
 
 def _utterance_rows(experiment: Experiment) -> list[dict[str, Any]]:
-    """The manifest as it was used (selected, merged), with a hash of each utterance's audio.
-
-    It holds no absolute path: the same corpus gives the same file on every machine.
-    """
+    """The manifest as it was used (selected, merged), with a hash of each utterance's audio."""
     kept = [field.name for field in fields(Utterance) if field.name != "path"]
     return [
         {

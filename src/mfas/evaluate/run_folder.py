@@ -15,11 +15,11 @@ from typing import Any
 from mfas.corpora import Fold, Leak
 from mfas.evaluate.experiment import Experiment
 from mfas.evaluate.fold import LOG
-from mfas.evaluate.protocol import utterance_name
+from mfas.evaluate.protocol import corpus_sha256, fold_workers, utterance_name
 from mfas.evaluate.scores import Row, score_rows
-from mfas.jobs import default_workers
 from mfas.report import write_figures, write_report, write_search_report
 from mfas.storage import (
+    read_csv,
     read_json,
     sha256_of_file,
     sha256_of_json,
@@ -48,6 +48,11 @@ class FinishedFolds:
     leaks: tuple[Leak, ...]
     honest: bool
     outcomes: list[dict[str, Any]]
+
+
+def fold_folder(out: Path, number: int) -> Path:
+    """Where a fold works. Numbered: its name is a speaker's, who may be called "../x"."""
+    return out / "folds" / f"{number:02d}"
 
 
 def finish_run(out: Path, run: FinishedFolds, seconds: float) -> dict[str, Any]:
@@ -91,9 +96,9 @@ def _result(out: Path, run: FinishedFolds, rows: Sequence[Row], seconds: float) 
     return {
         **_conditions(run),
         **scores,
-        "manifest_sha256": sha256_of_file(out / "utterances.csv"),
+        "manifest_sha256": corpus_sha256(read_csv(out / "utterances.csv")),
         "folds_sha256": sha256_of_json(folds),
-        "seconds": round(seconds, 1),
+        "seconds": round(max(seconds, _fold_seconds(run)), 1),
         "files": {},
     }
 
@@ -159,8 +164,8 @@ def _write_strategies(out: Path, run: FinishedFolds) -> list[dict[str, Any]]:
 def _write_log(out: Path, folds: Sequence[Fold]) -> None:
     """Join the folds' logs; an epoch that an interrupt made run twice is kept once."""
     lines: dict[tuple[object, ...], str] = {}
-    for fold in folds:
-        log = out / "folds" / fold.name / LOG
+    for number, fold in enumerate(folds):
+        log = fold_folder(out, number) / LOG
         for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
             facts = json.loads(line)
             key = (fold.name, facts["stage"], facts.get("candidate"), facts["epoch"])
@@ -168,10 +173,15 @@ def _write_log(out: Path, folds: Sequence[Fold]) -> None:
     write_text(out / "log.jsonl", "".join(f"{line}\n" for line in lines.values()))
 
 
+def _fold_seconds(run: FinishedFolds) -> float:
+    """Seconds that the folds took, side by side: what a resumed run took at least."""
+    total = sum(outcome["seconds"] for outcome in run.outcomes)
+    return float(total / fold_workers(run.experiment.recipe))
+
+
 def _peak_rss_mb(run: FinishedFolds) -> int:
     """An upper bound of the memory in use at once: this process and the largest workers together."""
-    recipe = run.experiment.recipe
-    workers = recipe.evaluate.workers or default_workers(recipe.train.threads)
+    workers = fold_workers(run.experiment.recipe)
     largest = sorted((outcome["peak_rss_mb"] for outcome in run.outcomes), reverse=True)[:workers]
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return round(own + sum(largest))

@@ -7,6 +7,7 @@ from typing import Any
 from mfas.config import Recipe, read_recipe
 from mfas.corpora import Fold, Manifest, Utterance, find_leaks
 from mfas.errors import RunError
+from mfas.evaluate.protocol import corpus_sha256
 from mfas.evaluate.run_folder import HASHED
 from mfas.evaluate.scores import Row, score_rows
 from mfas.storage import read_csv, read_json, sha256_of_file, sha256_of_json
@@ -69,7 +70,7 @@ def _hash_faults(run: Path, result: dict[str, Any], folds: Any) -> Iterator[str]
     for required in HASHED:
         if required not in result["files"]:
             yield f"{required}: result.json records no hash of it"
-    if sha256_of_file(run / "utterances.csv") != result["manifest_sha256"]:
+    if corpus_sha256(read_csv(run / "utterances.csv")) != result["manifest_sha256"]:
         yield "utterances.csv: does not match manifest_sha256"
     if sha256_of_json(folds) != result["folds_sha256"]:
         yield "folds.json: does not match folds_sha256"

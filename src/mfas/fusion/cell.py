@@ -66,18 +66,21 @@ class FusionCell(nn.Module):
         level: str,
         mask: Tensor | None = None,
         operation: str | None = None,
+        *,
+        detach: bool = True,
     ) -> Tensor:
         """Adjust `tec` (B, T, D) by `sec` (B, T, D), the frames of `level`; gives (B, T, D).
 
         `mask` (B, T) is True on real frames (default: all). `operation` takes that single path of
-        the mixture instead of the whole, as in evaluating its one-hot strategy.
+        the mixture instead of the whole, as in evaluating its one-hot strategy. `detach=False` is
+        for a caller that has cut the lower levels off the encoder itself, before layers of its own.
         """
         if level not in self.operations:
             raise ValueError(f"level {level!r}: this cell has {', '.join(self.operations)}")
         mask_BT = (
             torch.ones(tec.shape[:2], dtype=torch.bool, device=tec.device) if mask is None else mask
         )
-        level_sec = sec if level == "last" else sec.detach()
+        level_sec = sec if level == "last" or not detach else sec.detach()
         if operation is None and self.only is not None:
             operation = self.only.operation
         if operation is None:

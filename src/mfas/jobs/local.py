@@ -5,11 +5,10 @@ index of its item. Every worker process keeps to the number of threads it is giv
 depends on how many workers there are.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,7 +16,7 @@ Result = TypeVar("Result")
 
 def default_workers(threads: int = 1) -> int:
     """How many workers of `threads` threads each fit this process's share of the CPU cores."""
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, cpu_count() // threads)
 
 
 def run_jobs(

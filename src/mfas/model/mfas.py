@@ -1,4 +1,4 @@
-"""MFAS: encoders + Fusion Cell + Co-attention head, saved and loaded as one folder.
+"""MFAS: encoders + Fusion Cell + Co-attention head.
 
 Segments of recordings enter (their views, and waveforms or frames that were encoded before); class
 log-probabilities leave (arXiv 2306.09361, Fig. 1):
@@ -85,9 +85,15 @@ class MFAS(nn.Module):
         frames = encoder(batch.waveforms_BN, batch.samples_B)
         return _rounded_like_cache(frames) if _is_frozen(encoder) else frames
 
-    def _level(self, stream: str, frames: Frames, index: int) -> Tensor:
-        """One level of the frames, (B, T, D), brought to the common width."""
+    def _level(self, stream: str, frames: Frames, index: int, detach: bool = False) -> Tensor:
+        """One level of the frames, (B, T, D), brought to the common width.
+
+        `detach` cuts it off the encoder, but not off the projection, which must learn at every
+        level: it is not the encoder's.
+        """
         level_BTD = frames.hidden_BLTD[:, index]
+        if detach:
+            level_BTD = level_BTD.detach()
         if stream not in self.projections:
             return level_BTD
         return self.projections[stream](level_BTD, index) * frames.mask_BT.unsqueeze(-1)
@@ -101,8 +107,9 @@ class MFAS(nn.Module):
         assert sec is not None, "a Fusion Cell needs SEC frames"
         chosen = self.cell.only.level if self.cell.only is not None else level
         assert chosen is not None, "a mixture needs to be told the level"
-        sec_BTD = self._level("sec", sec, LEVELS.index(chosen))
-        return self.cell(tec_BTD, sec_BTD, chosen, tec.mask_BT & sec.mask_BT, operation)
+        sec_BTD = self._level("sec", sec, LEVELS.index(chosen), detach=chosen != "last")
+        mask_BT = tec.mask_BT & sec.mask_BT
+        return self.cell(tec_BTD, sec_BTD, chosen, mask_BT, operation, detach=False)
 
 
 def _rounded_like_cache(frames: Frames) -> Frames:

@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from mfas.fusion import LEVELS, FusionCell, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
-from mfas.model import MFAS, Batch
+from mfas.model import MFAS
 from mfas.search.problem import SearchProblem, SearchResult
 from mfas.train import (
     Checkpoint,
@@ -39,7 +38,7 @@ from mfas.train.checkpoint import (
     restore_optimizer,
     trainable_state,
 )
-from mfas.train.loop import MicroBatch, micro_batch, parameter_groups, steps_of
+from mfas.train.loop import MicroBatch, micro_batch, parameter_groups, part_losses, steps_of
 from mfas.train.scales import fit_scales
 
 
@@ -103,23 +102,21 @@ class _Supernet:
         seed = derive_seed(problem.seed, "search order", epoch)
         size = micro_batch(problem.training)
         levels = torch.Generator().manual_seed(derive_seed(seed, "level"))
-        validation = self._endless_validation(seed, size)
+        validation = steps_of(self._endless_validation(seed, size), problem.training.accumulate)
         losses = []
         self.model.train()
         batches = problem.data.batches(problem.train, size, seed)
         for parts in steps_of(batches, problem.training.accumulate):
             level = LEVELS[int(torch.randint(len(LEVELS), (1,), generator=levels))]
-            self._alpha_step(*next(validation), level)
+            self._alpha_step(next(validation), level)
             losses.append(self._weight_step(parts, level))
         return sum(losses) / len(losses)
 
-    def _alpha_step(self, batch: Batch, targets_B: Tensor, level: str) -> None:
-        """Move alpha of `level` down the validation loss, the weights held still."""
-        device = self.accelerator.device
-        with self.accelerator.autocast():
-            log_probabilities_BK = self.model(batch.to(device), level)
-        loss = self.loss(log_probabilities_BK, targets_B.to(device))
-        (gradient,) = torch.autograd.grad(loss, self.cell.alpha)
+    def _alpha_step(self, parts: list[MicroBatch], level: str) -> None:
+        """Move alpha of `level` down the loss of a validation batch, the weights held still."""
+        gradient = torch.zeros_like(self.cell.alpha)
+        for loss in part_losses(self.model, parts, self.loss, self.accelerator, level):
+            gradient += torch.autograd.grad(loss, self.cell.alpha)[0]
         with torch.no_grad():
             self.cell.alpha.sub_(self.problem.settings.alpha_lr * gradient)
 
@@ -130,13 +127,10 @@ class _Supernet:
         self.cell.alpha.requires_grad_(True)
         return loss
 
-    def _endless_validation(self, seed: int, size: int) -> Iterator[tuple[Batch, Tensor]]:
+    def _endless_validation(self, seed: int, size: int) -> Iterator[MicroBatch]:
         for turn in itertools.count():
             order = derive_seed(seed, "validation", turn)
-            for batch, targets_B, _ in self.problem.data.batches(
-                self.problem.validation, size, order
-            ):
-                yield batch, targets_B
+            yield from self.problem.data.batches(self.problem.validation, size, order)
 
     def score_paths(self) -> dict[str, tuple[float, float]]:
         """(UA, minus loss) of every one-hot path on the inner-validation utterances."""
@@ -146,7 +140,7 @@ class _Supernet:
                 self.model,
                 self.problem.data,
                 self.problem.validation,
-                self.problem.training.batch,
+                micro_batch(self.problem.training),
                 level,
                 operation,
             )

@@ -55,6 +55,8 @@ class SearchResult:
         """The result as `strategies.json` holds it."""
         return {
             "method": self.method,
+            "level": self.strategy.level,
+            "operation": self.strategy.operation,
             "strategy": {"level": self.strategy.level, "operation": self.strategy.operation},
             "levels": list(LEVELS),
             "operations": list(OPERATION_NAMES),

@@ -51,8 +51,8 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def named_tensors(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under names that start with `part.`; copies, safe from later steps."""
-    return {f"{part}.{name}": tensor.detach().clone() for name, tensor in tensors.items()}
+    """The same tensors under names that start with `part.`."""
+    return {f"{part}.{name}": tensor.detach() for name, tensor in tensors.items()}
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ def trainable_state(model: nn.Module) -> dict[str, Tensor]:
 def optimizer_tensors(part: str, optimizer: Optimizer) -> dict[str, Tensor]:
     """The state of AdamW or SGD as tensors named `part.<parameter index>.<entry>`."""
     return {
-        f"{part}.{index}.{entry}": torch.as_tensor(value).detach().clone()
+        f"{part}.{index}.{entry}": torch.as_tensor(value).detach()
         for index, entries in optimizer.state_dict()["state"].items()
         for entry, value in entries.items()
         if value is not None

@@ -89,7 +89,7 @@ def fit(
             batches = data.batches(train, micro_batch(settings), derive_seed(seed, "order", epoch))
             steps = steps_of(batches, settings.accumulate)
             train_loss = _train_epoch(model, steps, optimizer, loss_of, accelerator)
-        scores = score_utterances(model, data, validation, settings.batch)
+        scores = score_utterances(model, data, validation, micro_batch(settings))
         _require_finite(scores.loss)
         progress.add(scores, train_loss, time.perf_counter() - started)
         log(asdict(progress.history[-1]))
@@ -106,18 +106,9 @@ def train_step(
     accelerator: Accelerator,
     level: str | None = None,
 ) -> float:
-    """One step on a batch that comes in parts: the step of the whole batch; returns its loss.
-
-    Each part counts by the class weights in it, as in the weighted mean of the whole.
-    """
-    assert loss_of.weight is not None, "see `loss_function`"
-    sums = [loss_of.weight[targets_B].sum() for _, targets_B, _ in parts]
+    """One step on a batch that comes in parts: the step of the whole batch; returns its loss."""
     total = 0.0
-    for part_sum, (batch, targets_B, _) in zip(sums, parts, strict=True):
-        with accelerator.autocast():
-            log_probabilities_BK = model(batch.to(accelerator.device), level)
-        loss = loss_of(log_probabilities_BK, targets_B.to(accelerator.device))
-        loss = loss * (part_sum / sum(sums))
+    for loss in part_losses(model, parts, loss_of, accelerator, level):
         accelerator.backward(loss)
         total += loss.item()
     _require_finite(total)
@@ -125,6 +116,23 @@ def train_step(
     optimizer.step()
     optimizer.zero_grad()
     return total
+
+
+def part_losses(
+    model: MFAS,
+    parts: Sequence[MicroBatch],
+    loss_of: nn.CrossEntropyLoss,
+    accelerator: Accelerator,
+    level: str | None = None,
+) -> Iterator[Tensor]:
+    """The loss of each part of a batch, weighted so that they add up to the loss of the whole."""
+    assert loss_of.weight is not None, "see `loss_function`"
+    sums = [loss_of.weight[targets_B.to(loss_of.weight.device)].sum() for _, targets_B, _ in parts]
+    for part_sum, (batch, targets_B, _) in zip(sums, parts, strict=True):
+        with accelerator.autocast():
+            log_probabilities_BK = model(batch.to(accelerator.device), level)
+        loss = loss_of(log_probabilities_BK, targets_B.to(accelerator.device))
+        yield loss * (part_sum / sum(sums))
 
 
 def steps_of(batches: Iterable[MicroBatch], accumulate: int) -> Iterator[list[MicroBatch]]:
