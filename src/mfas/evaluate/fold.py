@@ -139,7 +139,7 @@ def _assert_disjoint(job: FoldJob) -> None:
 
 
 class _Log:
-    """Appends one JSON line an epoch to the fold's log, which progress displays follow."""
+    """Appends one JSON line an epoch to the fold's log."""
 
     def __init__(self, job: FoldJob, stage: str) -> None:
         self.path = job.folder / LOG

@@ -1,7 +1,8 @@
 """A model folder, ready to predict: a recording enters, a `Prediction` leaves.
 
 An utterance's log-probabilities are the mean of its segments' (paper section 3), as in the
-evaluation, so that a file gets here what it got in a cross-validation with the same model.
+evaluation. Encoders are frozen here; one that was fine-tuned was tested unfrozen, which differs in
+the last digits.
 
 Shape legend: S segments, K classes.
 """
