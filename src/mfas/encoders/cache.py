@@ -12,7 +12,6 @@ follow from the samples.
 Shape legend: S segments of a recording, L levels, T encoder frames, D width.
 """
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +24,13 @@ import torch
 from platformdirs import user_cache_dir
 
 from mfas.audio import SEGMENT_SAMPLES, Segments
+from mfas.encoders.arrays import save_array, stored_array
 from mfas.encoders.base import SpeechEncoder
 from mfas.errors import ModelError
-from mfas.storage import atomic_path, sha256_of_json
+from mfas.storage import sha256_of_json
 
 Precision = Literal["float32", "bf16"]
 FORMAT = 1  # of the files; a new one makes old caches unused
-_log = logging.getLogger(__name__)
 
 
 def default_cache_folder() -> Path:
@@ -124,26 +123,9 @@ def _frames_at(
     make_segments: Callable[[], Segments],
     precision: Precision,
 ) -> np.ndarray:
-    stored_SLTD = _read(path, encoder)
+    shape = (None, len(encoder.layers), encoder.frames_per_segment, encoder.dim)
+    stored_SLTD = stored_array(path, shape, np.float16)
     if stored_SLTD is not None:
         return stored_SLTD
-    frames_SLTD = encode_segments(encoder, make_segments(), precision=precision)
-    with atomic_path(path) as temporary, temporary.open("wb") as content:
-        np.save(content, frames_SLTD)
+    save_array(path, encode_segments(encoder, make_segments(), precision=precision))
     return np.load(path, mmap_mode="r")
-
-
-def _read(path: Path, encoder: SpeechEncoder) -> np.ndarray | None:
-    """The frames at `path`, or None if there are none or they are damaged (which is logged)."""
-    try:
-        frames_SLTD = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (ValueError, OSError, EOFError) as error:
-        _log.warning("%s: damaged cache file (%s); encoding that recording again", path, error)
-        return None
-    expected = (len(encoder.layers), encoder.frames_per_segment, encoder.dim)
-    if frames_SLTD.dtype != np.float16 or frames_SLTD.shape[1:] != expected:
-        _log.warning("%s: cache file of another shape; encoding that recording again", path)
-        return None
-    return frames_SLTD

@@ -8,12 +8,9 @@ Shape legend: S segments, B segments of a batch, F frequency bins, V frames of 1
 C coefficients, N samples, L levels, T encoder frames, D width.
 """
 
-import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,17 +28,14 @@ from mfas.audio import (
 from mfas.audio.segments import count_segments
 from mfas.corpora import Manifest, Utterance
 from mfas.encoders import FrameCache, Frames, SpeechEncoder, encode_corpus
+from mfas.encoders.arrays import save_array, stored_array
 from mfas.jobs import default_workers, run_jobs
 from mfas.model import Batch
-from mfas.storage import atomic_path
 
 Progress = Callable[[str, int, int], None]
 VIEWS_FOLDER = "views-1"  # counts up when the views change
 WAVEFORMS_FOLDER = "waveforms-1"
 VIEW_ROWS = SPECTROGRAM_BINS + MFCC_COEFFICIENTS
-_log = logging.getLogger(__name__)
-# numpy reads a header by ast.literal_eval, which CPython 3.11 can fail at in two threads at once
-_HEADER = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -152,15 +146,15 @@ def _prepare(utterance: Utterance, folder: Path, waveforms: bool) -> _Prepared:
     audio_hash = audio_sha256(samples)
     count = count_segments(len(samples))
     views, waves = _views_path(folder, audio_hash), _waveforms_path(folder, audio_hash)
-    has_views = _holds(views, (count, VIEW_ROWS, SEGMENT_FRAMES), np.float16)
+    has_views = stored_array(views, (count, VIEW_ROWS, SEGMENT_FRAMES), np.float16) is not None
     segments = segment(samples, views=not has_views)
     if not has_views:
         views_SKV = np.concatenate(
             [segments.spectrograms_SFT, segments.mfccs_STC.swapaxes(1, 2)], axis=1
         )
-        _save_array(views, views_SKV.astype(np.float16))
-    if waveforms and not _holds(waves, (count, SEGMENT_SAMPLES), np.float32):
-        _save_array(waves, segments.waveforms_SN)
+        save_array(views, views_SKV.astype(np.float16))
+    if waveforms and stored_array(waves, (count, SEGMENT_SAMPLES), np.float32) is None:
+        save_array(waves, segments.waveforms_SN)
     return _Prepared(audio_hash, segments.samples_S, segments.frames_S)
 
 
@@ -174,27 +168,6 @@ def _views_path(folder: Path, audio_hash: str) -> Path:
 
 def _waveforms_path(folder: Path, audio_hash: str) -> Path:
     return folder / WAVEFORMS_FOLDER / f"{audio_hash}.npy"
-
-
-def _holds(path: Path, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> bool:
-    """Whether `path` holds such an array; a file that is damaged is logged, and written anew."""
-    try:
-        with _HEADER:
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        return False
-    except (ValueError, OSError, EOFError) as error:
-        _log.warning("%s: damaged cache file (%s); computing it again", path, error)
-        return False
-    if stored.shape != shape or stored.dtype != dtype:
-        _log.warning("%s: cache file of another shape; computing it again", path)
-        return False
-    return True
-
-
-def _save_array(path: Path, array: np.ndarray) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as content:
-        np.save(content, array)
 
 
 def _stack(paths: Sequence[Path], chosen: Sequence[tuple[int, int]]) -> np.ndarray:
