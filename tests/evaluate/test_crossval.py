@@ -15,6 +15,7 @@ from mfas.evaluate.experiment import prepare_experiment, read_corpus
 from mfas.evaluate.fold import FoldJob, run_fold
 from mfas.fusion import LEVELS, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
+from mfas.search import SEARCHERS
 from mfas.storage import read_csv, read_json
 from mfas.train import Features
 
@@ -213,13 +214,13 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     with (out / "folds" / "02" / "log.jsonl").open("a") as log:
         log.write('{"time": 17')  # what a full disk leaves of a line
     assert (out / "folds" / "01" / "outcome.json").exists()
-    searched, search = [], fold_module.SEARCHERS["darts"]
+    searched, search = [], SEARCHERS["darts"]
 
     def noting(problem):
         searched.append(problem)
         return search(problem)
 
-    monkeypatch.setitem(fold_module.SEARCHERS, "darts", noting)
+    monkeypatch.setitem(SEARCHERS, "darts", noting)
     cross_validate(quick_recipe(), out, resume=True, cache=tone_cache)
     assert len(searched) == 1, "only the last fold is left to search"
     for name in ("predictions.csv", "folds.json", "utterances.csv"):
@@ -305,7 +306,7 @@ def test_a_search_alone_is_taken_up_by_a_cross_validation(
     assert [found["fold"] for found in strategies] == ["01", "02"]
     assert not (out / "predictions.csv").exists()
     assert {line["stage"] for line in lines_of(out / "log.jsonl")} == {"search"}
-    monkeypatch.setitem(fold_module.SEARCHERS, "darts", None)
+    monkeypatch.setitem(SEARCHERS, "darts", None)
     result = cross_validate(recipe, out, resume=True, cache=tone_cache)
     assert read_json(out / "strategies.json") == strategies
     assert [fold["strategy"] for fold in result["folds"]] == [s["strategy"] for s in strategies]

@@ -12,12 +12,13 @@ from typing import Any
 
 from mfas.config import Recipe
 from mfas.corpora import find_leaks, guard, make_folds
-from mfas.evaluate.experiment import Progress, prepare_experiment, read_corpus
+from mfas.evaluate.experiment import prepare_experiment, read_corpus
 from mfas.evaluate.fold import FoldJob, run_fold
 from mfas.evaluate.protocol import check_run_folder, fold_workers, write_protocol
 from mfas.evaluate.run_folder import FinishedFolds, finish_run, finish_search, fold_folder
 from mfas.jobs import run_jobs
 from mfas.storage import read_json
+from mfas.train import Progress
 
 
 def cross_validate(

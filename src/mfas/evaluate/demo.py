@@ -17,9 +17,9 @@ from mfas.config import (
 )
 from mfas.corpora import synthesize_corpus
 from mfas.evaluate.crossval import cross_validate
-from mfas.evaluate.experiment import Progress
 from mfas.evaluate.protocol import check_run_folder
 from mfas.evaluate.training import train_model
+from mfas.train import Progress
 
 VOICES, SENTENCES = 8, 10
 

@@ -1,7 +1,7 @@
 """A recipe made ready to run: its utterances, classes and features, and how to build its models."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from mfas.encoders import FrameCache, SpeechEncoder, load_encoder
 from mfas.errors import RecipeError
 from mfas.fusion import Strategy
 from mfas.model import MFAS, StoredFrames, Stream, build_model
-from mfas.train import SegmentSet, cpu_threads, make_accelerator, prepare_features
+from mfas.search import SEARCHERS, SearchProblem, SearchResult
+from mfas.train import Progress, SegmentSet, cpu_threads, make_accelerator, prepare_features
+from mfas.train.loop import Log
 
 NO_ENCODER = "none"
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe with its material. It travels to worker processes, so frozen encoders stay behind:
-    their frames are in the cache, and `StoredFrames` stands in their place.
+    """A recipe with its material.
+
+    It travels to worker processes, so frozen encoders stay behind: their frames are in the cache,
+    and `StoredFrames` stands in their place.
     """
 
     recipe: Recipe
@@ -44,6 +47,28 @@ class Experiment:
         """A fresh model: a mixture of all operations if `strategy` is None (see `build_model`)."""
         sec, tec = self._stream("sec"), self._stream("tec")
         return build_model(self.recipe, sec, tec, len(self.classes), strategy, seed)
+
+    def search(
+        self,
+        train: Sequence[int],
+        validation: Sequence[int],
+        seed: int,
+        log: Log,
+        folder: Path | None = None,
+    ) -> SearchResult:
+        """Look for a strategy by the recipe's method; arguments as in `SearchProblem`."""
+        problem = SearchProblem(
+            make_model=self.make_model,
+            data=self.data,
+            train=train,
+            validation=validation,
+            settings=self.recipe.search,
+            training=self.recipe.train,
+            seed=seed,
+            log=log,
+            folder=folder,
+        )
+        return SEARCHERS[self.recipe.search.method](problem)
 
     @property
     def searches(self) -> bool:

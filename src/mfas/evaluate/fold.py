@@ -17,7 +17,7 @@ from typing import Any
 from mfas.corpora import Fold
 from mfas.evaluate.experiment import Experiment
 from mfas.fusion import Strategy
-from mfas.search import SEARCHERS, SearchProblem, SearchResult
+from mfas.search import SearchResult
 from mfas.storage import read_json, write_json
 from mfas.train import cpu_threads, derive_seed, fit, utterance_log_probabilities
 from mfas.train.loop import micro_batch
@@ -84,18 +84,10 @@ def _search(job: FoldJob) -> dict[str, Any] | None:
     folder = job.folder / CHECKPOINTS / "search"
     finished = job.folder / SEARCH
     if not finished.exists():
-        problem = SearchProblem(
-            make_model=experiment.make_model,
-            data=experiment.data,
-            train=job.inner.train,
-            validation=job.inner.validation,
-            settings=recipe.search,
-            training=recipe.train,
-            seed=derive_seed(recipe.seed, job.fold.name, "search"),
-            log=_Log(job, "search"),
-            folder=folder,
-        )
-        write_json(finished, SEARCHERS[recipe.search.method](problem).to_json())
+        seed = derive_seed(recipe.seed, job.fold.name, "search")
+        log = _Log(job, "search")
+        found = experiment.search(job.inner.train, job.inner.validation, seed, log, folder)
+        write_json(finished, found.to_json())
     return read_json(finished)
 
 

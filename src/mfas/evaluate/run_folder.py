@@ -1,7 +1,7 @@
 """The run folder: what a cross-validation leaves behind, complete enough to be checked by anyone.
 
 recipe.toml utterances.csv folds.json environment.json  before the first fold
-folds/<name>/                                           while it runs
+folds/<number>/                                         while it runs
 predictions.csv strategies.json log.jsonl result.json figures/ report.html    at the end
 """
 

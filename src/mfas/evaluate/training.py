@@ -8,15 +8,12 @@ from mfas.corpora import hold_out
 from mfas.errors import ModelError
 from mfas.evaluate.experiment import (
     NO_ENCODER,
-    Experiment,
     Progress,
     load_stream,
     prepare_experiment,
     read_corpus,
 )
-from mfas.fusion import Strategy
 from mfas.model import MFAS, ModelCard, StoredFrames, save_model
-from mfas.search import SEARCHERS, SearchProblem
 from mfas.train import FitResult, cpu_threads, derive_seed, fit
 from mfas.train.loop import Log
 
@@ -41,8 +38,11 @@ def train_model(
     experiment = prepare_experiment(recipe, manifest, cache, progress)
     seed = derive_seed(recipe.seed, "model")
     with cpu_threads(recipe.train):
-        search_log = _epochs(progress, "search epoch", recipe.search.epochs)
-        strategy = _strategy(experiment, train, validation, search_log)
+        strategy = experiment.fixed_strategy
+        if experiment.searches:
+            search_seed = derive_seed(recipe.seed, "model search")
+            search_log = _epochs(progress, "search epoch", recipe.search.epochs)
+            strategy = experiment.search(train, validation, search_seed, search_log).strategy
         model = experiment.make_model(strategy, seed)
         train_log = _epochs(progress, "training epoch", recipe.train.epochs)
         result = fit(model, experiment.data, train, validation, recipe.train, seed, train_log)
@@ -56,25 +56,6 @@ def train_model(
     )
     save_model(out, model, card)
     return result
-
-
-def _strategy(
-    experiment: Experiment, train: tuple[int, ...], validation: tuple[int, ...], log: Log
-) -> Strategy | None:
-    if not experiment.searches:
-        return experiment.fixed_strategy
-    recipe = experiment.recipe
-    problem = SearchProblem(
-        make_model=experiment.make_model,
-        data=experiment.data,
-        train=train,
-        validation=validation,
-        settings=recipe.search,
-        training=recipe.train,
-        seed=derive_seed(recipe.seed, "model search"),
-        log=log,
-    )
-    return SEARCHERS[recipe.search.method](problem).strategy
 
 
 def _epochs(progress: Progress | None, what: str, total: int) -> Log:

@@ -111,6 +111,13 @@ class FusionCell(nn.Module):
         one_hot[:, OPERATION_NAMES.index(self.only.operation)] = 1
         return one_hot
 
+    def heaviest(self) -> tuple[Strategy, ...]:
+        """Each level's operation of the largest weight, the first of equals, as a strategy."""
+        return tuple(
+            Strategy(level, OPERATION_NAMES[row.index(max(row))])
+            for level, row in zip(LEVELS, self.weights().tolist(), strict=True)
+        )
+
     def strategy(self, level_scores: Mapping[str, float] | None = None) -> Strategy:
         """The strategy that the cell stands for.
 
@@ -122,12 +129,11 @@ class FusionCell(nn.Module):
         """
         if self.only is not None:
             return self.only
-        weights = self.weights()
         if level_scores is None:
+            weights = self.weights()
             decided = torch.xlogy(weights, weights).sum(dim=-1)
             level_scores = dict(zip(LEVELS, decided.tolist(), strict=True))
-        level = max(LEVELS, key=lambda name: level_scores[name])
-        return Strategy(level, OPERATION_NAMES[int(weights[LEVELS.index(level)].argmax())])
+        return max(self.heaviest(), key=lambda strategy: level_scores[strategy.level])
 
 
 def _kept(only: Strategy | None, level: str, operation: str) -> bool:

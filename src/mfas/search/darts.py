@@ -52,19 +52,12 @@ def search_darts(problem: SearchProblem) -> SearchResult:
         supernet.finish_epoch(train_loss, time.perf_counter() - started)
     started = time.perf_counter()
     scores = supernet.score_paths()
-    weights = supernet.cell.weights().tolist()
-    best_of_level = {
-        level: max(range(len(row)), key=row.__getitem__)
-        for level, row in zip(LEVELS, weights, strict=True)
-    }
-    paths = [str(Strategy(level, OPERATION_NAMES[best_of_level[level]])) for level in LEVELS]
-    chosen = max(paths, key=lambda path: scores[path])
     return SearchResult(
-        strategy=Strategy.parse(chosen),
+        strategy=max(supernet.cell.heaviest(), key=lambda strategy: scores[str(strategy)]),
         method="darts",
         scores={path: ua for path, (ua, _) in scores.items()},
         seconds=supernet.seconds + time.perf_counter() - started,
-        weights=weights,
+        weights=supernet.cell.weights().tolist(),
         trajectory=tuple(supernet.trajectory),
     )
 

@@ -3,7 +3,7 @@
 from mfas.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mfas.train.data import SegmentSet
 from mfas.train.device import cpu_threads, make_accelerator
-from mfas.train.features import Features, prepare_features
+from mfas.train.features import Features, Progress, prepare_features
 from mfas.train.loop import EpochScores, FitResult, fit, loss_function, train_step
 from mfas.train.scoring import Scores, score_utterances, utterance_log_probabilities
 from mfas.train.seeds import derive_seed, drawing_from, shuffled
@@ -13,6 +13,7 @@ __all__ = [
     "EpochScores",
     "Features",
     "FitResult",
+    "Progress",
     "Scores",
     "SegmentSet",
     "cpu_threads",

@@ -32,7 +32,7 @@ from mfas.encoders.arrays import save_array, stored_array
 from mfas.jobs import default_workers, run_jobs
 from mfas.model import Batch
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
 VIEWS_FOLDER = "views-1"  # counts up when the views change
 WAVEFORMS_FOLDER = "waveforms-1"
 VIEW_ROWS = SPECTROGRAM_BINS + MFCC_COEFFICIENTS
