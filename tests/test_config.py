@@ -12,7 +12,7 @@ from mfas.config import Recipe, known_keys, parse_recipe, read_recipe, recipe_to
 from mfas.errors import RecipeError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-KEYS = [key for key, _, _ in known_keys()]
+KEYS = [key for key, _, _ in known_keys(Recipe)]
 
 
 def refusal(values: dict | None = None, *overrides: str) -> str:
@@ -41,7 +41,7 @@ def keys_of(values: dict, prefix: str = "") -> list[str]:
 
 def test_every_key_is_known_and_takes_its_default():
     assert sorted(KEYS) == sorted(keys_of(Recipe().model_dump()))
-    for key, default, _ in known_keys():
+    for key, default, _ in known_keys(Recipe):
         assert parse_recipe(nested(key, default)) == Recipe()
 
 
@@ -223,7 +223,7 @@ def test_a_recipe_written_as_toml_is_the_same_recipe(recipe):
 
 def test_a_written_recipe_has_every_key_that_is_set():
     written = keys_of(tomllib.loads(recipe_to_toml(Recipe())))
-    unset = [key for key, default, _ in known_keys() if default is None]
+    unset = [key for key, default, _ in known_keys(Recipe) if default is None]
     assert sorted(written + unset) == sorted(KEYS)
 
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from mfas import __version__
 from mfas.cli import commands
-from mfas.config import known_keys
+from mfas.config import Recipe, known_keys
 
 CORPORA = ("iemocap", "savee", "emodb", "ravdess", "cremad", "folder", "synthetic")
 
@@ -116,6 +116,8 @@ def _add_demo(children: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 def _keys_help() -> str:
-    width = max(len(key) for key, _, _ in known_keys())
-    lines = [f"  --{key:<{width}}  {default!s:<10} {what}" for key, default, what in known_keys()]
+    width = max(len(key) for key, _, _ in known_keys(Recipe))
+    lines = [
+        f"  --{key:<{width}}  {default!s:<10} {what}" for key, default, what in known_keys(Recipe)
+    ]
     return "recipe keys, with their defaults:\n" + "\n".join(lines)

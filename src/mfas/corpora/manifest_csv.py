@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mfas.corpora.labels import nearest
@@ -18,6 +18,7 @@ from mfas.errors import ManifestError
 from mfas.storage import write_csv
 
 REQUIRED_COLUMNS = ("file", "speaker", "label")
+UNLABELLED_COLUMNS = ("file", "speaker")
 NUMBER_COLUMNS = ("valence", "arousal", "dominance", "start", "end")
 OPTIONAL_COLUMNS = (
     *("session", "valence", "arousal", "dominance"),
@@ -27,8 +28,10 @@ _SURPLUS = "\0"  # key of the cells that a row has beyond the header
 _MOST_FOLDERS_UP = 2  # a longer "../../.." is less clear than the absolute path
 
 
-def read_manifest(path: str | Path) -> Manifest:
+def read_manifest(path: str | Path, labelled: bool = True) -> Manifest:
     """Read a manifest. Whether its audio exists is `check_manifest`'s question.
+
+    Without `labelled`, rows need no label (speech for pretraining); it is "" then.
 
     Raises `ManifestError` for a missing or empty file, a missing column, an empty file, speaker or
     label, a number that is none, start >= end, and two rows for the same part of one file.
@@ -37,8 +40,9 @@ def read_manifest(path: str | Path) -> Manifest:
     folder = path.parent.resolve()
     utterances: list[Utterance] = []
     lines: dict[tuple[Path, float | None, float | None], int] = {}
-    for line, row in _rows(path):
-        utterance = _utterance(row, folder, f"{path}: line {line}")
+    required = REQUIRED_COLUMNS if labelled else UNLABELLED_COLUMNS
+    for line, row in _rows(path, required):
+        utterance = _utterance(row, folder, f"{path}: line {line}", required)
         earlier = lines.setdefault((utterance.path, utterance.start, utterance.end), line)
         if earlier != line:
             raise ManifestError(
@@ -78,13 +82,13 @@ def _spelling(file: Path, folder: Path) -> str:
     return relative.as_posix()
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, stripped cells by column); the header is checked first."""
     reader = csv.DictReader(io.StringIO(_text(path), newline=""), restkey=_SURPLUS, strict=True)
     try:
         header = [column.strip() for column in reader.fieldnames or ()]
         reader.fieldnames = ["file" if _is_alias(c, header) else c for c in header]
-        _require_columns(path, reader.fieldnames)
+        _require_columns(path, reader.fieldnames, required)
         for row in reader:
             if row.pop(_SURPLUS, None):
                 raise ManifestError(
@@ -115,30 +119,32 @@ def _text(path: Path) -> str:
         raise ManifestError(f"{path}: not UTF-8 text; export it as CSV in UTF-8") from error
 
 
-def _require_columns(path: Path, header: list[str]) -> None:
+def _require_columns(path: Path, header: list[str], required: Sequence[str]) -> None:
     if not any(header):
-        raise ManifestError(f"{path}: empty; the first line must be file,speaker,label")
-    missing = [column for column in REQUIRED_COLUMNS if column not in header]
+        raise ManifestError(f"{path}: empty; the first line must be {','.join(required)}")
+    missing = [column for column in required if column not in header]
     if missing:
         raise ManifestError(
             f"{path}: no column {', '.join(missing)} in its header ({','.join(header)[:80]}); "
-            f"{_header_fix(missing[0], header)}"
+            f"{_header_fix(missing[0], header, required)}"
         )
     twice = next((column for column in header if column and header.count(column) > 1), None)
     if twice is not None:
         raise ManifestError(f"{path}: column {twice!r} is there twice; rename one of them")
 
 
-def _header_fix(missing: str, header: list[str]) -> str:
+def _header_fix(missing: str, header: list[str], required: Sequence[str]) -> str:
     if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
         return "separate the columns by commas"
     near = nearest(missing, header)
     renamed = f" or rename {near}" if near else ""
-    return f"add it{renamed}: file,speaker,label are required"
+    return f"add it{renamed}: {','.join(required)} are required"
 
 
-def _utterance(row: Mapping[str, str], folder: Path, place: str) -> Utterance:
-    for column in REQUIRED_COLUMNS:
+def _utterance(
+    row: Mapping[str, str], folder: Path, place: str, required: Sequence[str]
+) -> Utterance:
+    for column in required:
         if not row[column]:
             raise ManifestError(f"{place}: {column} is empty; fill it in or delete the row")
     numbers = {c: _number(row[c], f"{place}: {c}") for c in NUMBER_COLUMNS if row.get(c)}
@@ -149,7 +155,7 @@ def _utterance(row: Mapping[str, str], folder: Path, place: str) -> Utterance:
         file=row["file"],
         path=Path(os.path.normpath(folder / row["file"])),
         speaker=row["speaker"],
-        label=row["label"],
+        label=row.get("label", ""),
         session=row.get("session") or None,
         text=row.get("text") or None,
         gender=row.get("gender") or None,

@@ -7,10 +7,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from mfas.config import TrainSection
+from mfas.config import ComputeSection
 
 
-def make_accelerator(settings: TrainSection) -> Accelerator:
+def make_accelerator(settings: ComputeSection) -> Accelerator:
     """An accelerator for `settings.device` and `settings.precision`.
 
     accelerate keeps its state per process; it is made anew, since one process may train several
@@ -24,7 +24,7 @@ def make_accelerator(settings: TrainSection) -> Accelerator:
 
 
 @contextmanager
-def cpu_threads(settings: TrainSection) -> Iterator[None]:
+def cpu_threads(settings: ComputeSection) -> Iterator[None]:
     """Compute with `settings.threads` CPU threads inside the block.
 
     How torch splits a sum depends on the number of threads, and so do its last bits: a fixed number
@@ -38,7 +38,7 @@ def cpu_threads(settings: TrainSection) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _use_bf16(settings: TrainSection) -> bool:
+def _use_bf16(settings: ComputeSection) -> bool:
     if settings.precision == "auto":
         has_gpu = settings.device == "auto" and torch.cuda.is_available()
         return has_gpu and torch.cuda.is_bf16_supported()

@@ -1,30 +1,16 @@
-"""A recipe: one TOML file that says everything about an experiment.
+"""What a recipe of an experiment may say: corpus, encoders, fusion, head, search, protocol.
 
-A recipe enters as TOML plus overrides (`--section.key value`); a frozen, validated `Recipe` leaves.
-An unknown key is refused with the nearest known one. Every key whose value the paper
-(arXiv 2306.09361) leaves open is marked *choice* in its description.
+Every key whose value the paper (arXiv 2306.09361) leaves open is marked *choice* in its description.
 """
 
-import copy
-import difflib
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from mfas.errors import RecipeError
-
-
-class Section(BaseModel):
-    """A table of the recipe: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
-    )
+from mfas.config.reading import ComputeSection, RecipeFile, Section, parse_values, read_file
 
 
 class CorpusSection(Section):
@@ -104,7 +90,7 @@ class SearchSection(Section):
     samples: int = Field(4, ge=1, description="random: candidates tried per fold")
 
 
-class TrainSection(Section):
+class TrainSection(ComputeSection):
     """The training loop; the paper's reference trains with AdamW, 1e-5, batch 64, patience 8."""
 
     epochs: int = Field(30, ge=1)
@@ -116,11 +102,6 @@ class TrainSection(Section):
     weight_decay: float = Field(1e-2, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     balance: bool = Field(True, description="weigh classes inversely to their frequency (choice)")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto: bf16 on GPUs that have it, float32 on CPU"
-    )
-    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
-    threads: int = Field(1, ge=1, description="CPU threads of one fold; part of what is repeatable")
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:
@@ -162,10 +143,9 @@ class EvaluateSection(Section):
         return split
 
 
-class Recipe(Section):
+class Recipe(RecipeFile):
     """An experiment."""
 
-    name: str = "mfas"
     seed: int = Field(0, ge=0)
     corpus: CorpusSection = CorpusSection()
     sec: SecSection = SecSection()
@@ -178,85 +158,12 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides such as `["--train.lr", "1e-4"]`.
-
-    Raises `RecipeError` for a missing file, broken TOML, an unknown key or a wrong value.
-    """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise RecipeError(
-            f"{path}: no such recipe; recipes are TOML files, see recipes/"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid TOML ({error}); correct that place") from error
-    values.setdefault("name", Path(path).stem)
-    return parse_recipe(values, overrides, origin=str(path))
+    """The experiment in the TOML file `path`, with overrides; raises `RecipeError`."""
+    return read_file(Recipe, path, overrides)
 
 
 def parse_recipe(
     values: Mapping[str, Any], overrides: Sequence[str] = (), origin: str = "recipe"
 ) -> Recipe:
-    """Validate a recipe given as nested dicts; see `read_recipe`."""
-    merged = copy.deepcopy(dict(values))
-    for dotted, text in _override_pairs(overrides):
-        *tables, key = dotted.split(".")
-        table = merged
-        for name in tables:
-            table = table.setdefault(name, {})
-            if not isinstance(table, dict):
-                raise RecipeError(f"--{dotted}: {name!r} is not a table; it has no keys")
-        table[key] = _toml_value(text)
-    try:
-        return Recipe.model_validate(merged)
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {_explain(error)}") from error
-
-
-def recipe_to_toml(recipe: Recipe) -> str:
-    """The resolved recipe as TOML: every key with its value, optional keys that are unset left out."""
-    return tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
-
-
-def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Yield (dotted key, default, description) of every key a recipe may have."""
-    for name, field in model.model_fields.items():
-        default = field.default
-        if isinstance(default, Section):
-            yield from known_keys(type(default), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", default, field.description or ""
-
-
-def _override_pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    remaining = iter(arguments)
-    for argument in remaining:
-        if not argument.startswith("--"):
-            raise RecipeError(f"{argument}: not an option; recipe keys are given as --section.key")
-        dotted, equals, text = argument[2:].partition("=")
-        if not equals:
-            following = next(remaining, None)
-            if following is None:
-                raise RecipeError(f"{argument}: has no value; write {argument} VALUE")
-            text = following
-        yield dotted, text
-
-
-def _toml_value(text: str) -> Any:
-    """`text` as TOML where it is TOML (numbers, booleans, arrays), else as the plain string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    if first["type"] != "extra_forbidden":
-        return f"{key} = {first['input']!r}: {first['msg'].lower()}"
-    nearest = difflib.get_close_matches(key, [name for name, _, _ in known_keys()], n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else "see mfas crossval --help for the keys"
-    return f"unknown key {key}; {hint}"
+    """The experiment that nested dicts describe, with overrides; raises `RecipeError`."""
+    return parse_values(Recipe, values, overrides, origin)

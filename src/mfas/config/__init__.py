@@ -1,0 +1,61 @@
+"""Recipes: TOML files that say everything about an experiment or a pretraining run."""
+
+from mfas.config.experiment import (
+    CorpusSection,
+    EncoderSection,
+    EvaluateSection,
+    FusionSection,
+    Recipe,
+    SearchSection,
+    TrainSection,
+    parse_recipe,
+    read_recipe,
+)
+from mfas.config.pretraining import (
+    ContinuousSection,
+    CtcSection,
+    GuardSection,
+    MaskSection,
+    OptimizeSection,
+    PretrainRecipe,
+    QuantisedSection,
+    SpeechSection,
+    StartSection,
+    read_pretrain_recipe,
+)
+from mfas.config.reading import (
+    ComputeSection,
+    RecipeFile,
+    known_keys,
+    parse_values,
+    read_file,
+    recipe_to_toml,
+)
+
+__all__ = [
+    "ComputeSection",
+    "ContinuousSection",
+    "CorpusSection",
+    "CtcSection",
+    "EncoderSection",
+    "EvaluateSection",
+    "FusionSection",
+    "GuardSection",
+    "MaskSection",
+    "OptimizeSection",
+    "PretrainRecipe",
+    "QuantisedSection",
+    "Recipe",
+    "RecipeFile",
+    "SearchSection",
+    "SpeechSection",
+    "StartSection",
+    "TrainSection",
+    "known_keys",
+    "parse_recipe",
+    "parse_values",
+    "read_file",
+    "read_pretrain_recipe",
+    "read_recipe",
+    "recipe_to_toml",
+]

@@ -1,0 +1,84 @@
+"""What every pretraining objective does: a batch of speech enters, a loss and its measures leave.
+
+An objective holds the encoder that it trains and whatever it needs beside it (codebooks, a teacher,
+a decoder). It draws nothing from ambient randomness except dropout: masks, noise and negatives come
+from the `generator` it is given, drawn for the whole batch of all processes, of which each takes its
+own rows. So the same seed gives the same loss on one process and on several.
+
+Shape legend: B rows of this process, N samples.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mfas.encoders import TransformerEncoder
+
+
+@dataclass(frozen=True)
+class SpeechBatch:
+    """Speech of one update, on the device of the model.
+
+    waveforms_BN: float32 at 16 kHz. samples_B: int64, real samples of each row; crops have no
+    padding, whole recordings do. texts: transcripts, for CTC. first_row, all_rows: which rows of
+    the batch of all processes these are.
+    """
+
+    waveforms_BN: Tensor
+    samples_B: Tensor
+    texts: tuple[str, ...] = ()
+    first_row: int = 0
+    all_rows: int = 0
+
+    def own_rows(self, drawn: Tensor) -> Tensor:
+        """The rows of this process out of what was drawn for all `all_rows` rows (dimension 0)."""
+        assert len(drawn) == self.all_rows, "random numbers are drawn for the rows of all processes"
+        return drawn[self.first_row : self.first_row + len(self.waveforms_BN)]
+
+
+@dataclass(frozen=True)
+class ObjectiveOutput:
+    """loss: scalar with gradient. measures: detached scalars by name, for the log and the guards."""
+
+    loss: Tensor
+    measures: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A run has collapsed when `measure` stays below `least`; `meaning` says what that is."""
+
+    measure: str
+    least: float
+    meaning: str
+
+
+class Objective(nn.Module, ABC):
+    """An encoder in training, and the loss it is trained by."""
+
+    encoder: TransformerEncoder
+    guards: tuple[Guard, ...] = ()
+
+    @abstractmethod
+    def forward(
+        self, batch: SpeechBatch, progress: float, generator: torch.Generator
+    ) -> ObjectiveOutput:
+        """The loss of `batch` at `progress`, the share of the run that is done, 0 to 1."""
+
+    def after_update(self, progress: float) -> None:  # noqa: B027
+        """What follows each optimisation step (a teacher's moving average)."""
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of `value` over all processes, with gradient; `value` itself where there is one.
+
+    Its backward pass gives each process the gradient of its own share, so that the average that
+    data-parallel training takes of the gradients is the gradient of the whole.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(value.clone()) / torch.distributed.get_world_size()
