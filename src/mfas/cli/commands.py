@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from mfas.cli.display import predictions_table, show_progress, stderr, stdout
-from mfas.config import read_recipe
+from mfas.config import read_pretrain_recipe, read_recipe
 from mfas.errors import AudioError, FailedError
 
 SHOWN_SKIPPED = 5  # of what an adapter left out
@@ -106,6 +106,24 @@ def train(options: Namespace) -> int:
     stdout().print(
         f"{options.out}: best epoch {result.best_epoch}, UA {100 * result.best.ua:.1f} % on the "
         "speakers held out to choose it (optimistic; mfas crossval measures the recipe)",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def pretrain(options: Namespace) -> int:
+    """`mfas pretrain`."""
+    recipe = read_pretrain_recipe(options.recipe, options.overrides)
+    from mfas.pretrain import pretrain as run
+
+    out: Path = options.out or Path("runs") / recipe.name
+    with show_progress() as progress:
+        result = run(recipe, out, options.resume, progress=progress)
+    rates = result["held_out"]
+    scored = f", CER {100 * rates['cer']:.1f} % on held-out speakers" if rates else ""
+    stdout().print(
+        f"{out}: {result['updates']} updates, loss {result['last']['loss']:.3f}{scored}; "
+        f"use it as --sec.encoder {out} or --tec.encoder {out}",
         soft_wrap=True,
     )
     return 0

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from mfas import __version__
 from mfas.cli import commands
-from mfas.config import Recipe, known_keys
+from mfas.config import PretrainRecipe, Recipe, RecipeFile, known_keys
 
 CORPORA = ("iemocap", "savee", "emodb", "ravdess", "cremad", "folder", "synthetic")
 
@@ -64,21 +64,43 @@ def _add_corpus(children: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 
 def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
-    for name, run, what, out, resumes in (
-        ("crossval", commands.crossval, "search, train and test every fold", "run folder", True),
-        ("search", commands.search, "the search of every fold alone", "run folder", True),
-        ("train", commands.train, "one model on a whole manifest, for use", "model folder", False),
+    for name, run, what, out, resumes, model in (
+        (
+            "pretrain",
+            commands.pretrain,
+            "train an encoder on speech",
+            "encoder folder",
+            True,
+            PretrainRecipe,
+        ),
+        (
+            "crossval",
+            commands.crossval,
+            "search, train and test every fold",
+            "run folder",
+            True,
+            Recipe,
+        ),
+        ("search", commands.search, "the search of every fold alone", "run folder", True, Recipe),
+        (
+            "train",
+            commands.train,
+            "one model on a whole manifest, for use",
+            "model folder",
+            False,
+            Recipe,
+        ),
     ):
         command = children.add_parser(
             name,
             help=what,
             description=f"{what}. Any key of the recipe can be given as --section.key value.",
-            epilog=_keys_help(),
+            epilog=_keys_help(model),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, see recipes/")
         command.add_argument(
-            "--out", type=Path, help=f"{out} to write", required=name != "crossval"
+            "--out", type=Path, help=f"{out} to write", required=name in ("search", "train")
         )
         if resumes:
             command.add_argument("--resume", action="store_true", help="go on after an interrupt")
@@ -115,9 +137,8 @@ def _add_demo(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     demo.set_defaults(run=commands.demo, takes_overrides=False)
 
 
-def _keys_help() -> str:
-    width = max(len(key) for key, _, _ in known_keys(Recipe))
-    lines = [
-        f"  --{key:<{width}}  {default!s:<10} {what}" for key, default, what in known_keys(Recipe)
-    ]
+def _keys_help(model: type[RecipeFile]) -> str:
+    keys = list(known_keys(model))
+    width = max(len(key) for key, _, _ in keys)
+    lines = [f"  --{key:<{width}}  {default!s:<10} {what}" for key, default, what in keys]
     return "recipe keys, with their defaults:\n" + "\n".join(lines)

@@ -27,8 +27,6 @@ class SpeechSection(Section):
     )
     held_out_seed: int = Field(0, ge=0, description="which speakers those are")
     gain_db: float = Field(0.0, ge=0, description="random level of each crop, up to +- this")
-    noise_share: float = Field(0.0, ge=0, le=1, description="crops that get noise or other voices")
-    noise_snr_db: tuple[float, float] = Field((5.0, 30.0), description="range of that noise")
 
 
 class StartSection(Section):
@@ -124,7 +122,7 @@ class GuardSection(Section):
 
     target_variance: float = Field(0.05, ge=0, description="continuous: least over frames")
     prediction_variance: float = Field(0.005, ge=0, description="continuous: least over frames")
-    effective_rank: float = Field(2.0, ge=0, description="least of the front end's features")
+    effective_rank: float = Field(1.2, ge=0, description="least of the front end's features")
     perplexity: float = Field(
         1.2, ge=0, description="quantised: least of a codebook's mean over the batch"
     )

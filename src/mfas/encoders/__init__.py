@@ -12,7 +12,8 @@ from mfas.encoders.cache import (
     encode_corpus,
     encode_segments,
 )
-from mfas.encoders.layers import LayerOutput
+from mfas.encoders.front_ends import Convolutions, LogMel
+from mfas.encoders.layers import LayerOutput, run_layers
 from mfas.encoders.load import load_encoder
 from mfas.encoders.settings import (
     COMPACT,
@@ -38,12 +39,14 @@ __all__ = [
     "SEC_LEVELS",
     "TABLE1",
     "ConvolutionSettings",
+    "Convolutions",
     "EncoderConfig",
     "Features",
     "FrameCache",
     "Frames",
     "HuggingFaceEncoder",
     "LayerOutput",
+    "LogMel",
     "LogMelSettings",
     "Precision",
     "Role",
@@ -54,6 +57,7 @@ __all__ = [
     "encode_corpus",
     "encode_segments",
     "load_encoder",
+    "run_layers",
     "save_random_huggingface",
 ]
 

@@ -74,11 +74,17 @@ class LogMel(nn.Module):
 
     def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
         """(B, N) -> (B, T, D)."""
-        log_mel_BMF = self.log_mel(waveforms_BN)
+        return self.project(self.log_mel(waveforms_BN))
+
+    def project(self, log_mel_BMF: Tensor) -> Tensor:
+        """Standardised log-mel (B, M, bins) -> (B, T, D)."""
+        return self.projection(self.stacked(log_mel_BMF))
+
+    @staticmethod
+    def stacked(log_mel_BMF: Tensor) -> Tensor:
+        """(B, M, bins) -> (B, T, 2 bins): two frames beside each other; an odd last one is left out."""
         frames = log_mel_BMF.shape[1] // STACK
-        return self.projection(
-            log_mel_BMF[:, : frames * STACK].unflatten(1, (-1, STACK)).flatten(2)
-        )
+        return log_mel_BMF[:, : frames * STACK].unflatten(1, (-1, STACK)).flatten(2)
 
     def log_mel(self, waveforms_BN: Tensor) -> Tensor:
         """(B, N) -> standardised log-mel (B, M, bins), always in float32."""

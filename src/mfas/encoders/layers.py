@@ -8,6 +8,7 @@ the trouble that post-norm has in deep stacks.
 Shape legend: B segments, T encoder frames, D width, H heads, E width of a head.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -37,7 +38,6 @@ class PositionEmbedding(nn.Module):
             groups=config.position_groups,
         )
         self.norm = nn.LayerNorm(config.dim)
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, features_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D). Masked frames count as zeros, as if the segment ended there."""
@@ -45,7 +45,7 @@ class PositionEmbedding(nn.Module):
         position_BDT = self.convolution(features_BTD.transpose(1, 2))
         position_BDT = position_BDT[..., : features_BTD.shape[1]]  # an even kernel gives one more
         positioned_BTD = features_BTD + F.gelu(position_BDT).transpose(1, 2)
-        return self.dropout(self.norm(positioned_BTD))
+        return self.norm(positioned_BTD)
 
 
 class TransformerLayer(nn.Module):
@@ -62,14 +62,14 @@ class TransformerLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(config.dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> LayerOutput:
-        """(B, T, D) -> (B, T, D); no frame attends to masked ones."""
+    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor | None) -> LayerOutput:
+        """(B, T, D) -> (B, T, D); no frame attends to masked ones. No mask: all frames are real."""
         attended_BTD = self.dropout(self._attend(hidden_BTD, mask_BT))
         hidden_BTD = self.attention_norm(hidden_BTD + attended_BTD)
         ffn_BTD = self.ffn_output(self.dropout(F.gelu(self.ffn_input(hidden_BTD))))
         return LayerOutput(self.ffn_norm(hidden_BTD + self.dropout(ffn_BTD)), ffn_BTD)
 
-    def _attend(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    def _attend(self, hidden_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
         projected = self.query_key_value(hidden_BTD).chunk(3, dim=-1)
         query_BHTE, key_BHTE, value_BHTE = (
             part_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part_BTD in projected
@@ -78,7 +78,18 @@ class TransformerLayer(nn.Module):
             query_BHTE,
             key_BHTE,
             value_BHTE,
-            attn_mask=mask_BT[:, None, None, :],
+            attn_mask=None if mask_BT is None else mask_BT[:, None, None, :],
             dropout_p=self.dropout_rate if self.training else 0.0,
         )
         return self.attention_output(attended_BHTE.transpose(1, 2).flatten(2))
+
+
+def run_layers(
+    blocks: Iterable[nn.Module], hidden_BTD: Tensor, mask_BT: Tensor | None
+) -> list[LayerOutput]:
+    """The output of each layer, in order."""
+    outputs: list[LayerOutput] = []
+    for block in blocks:
+        outputs.append(block(hidden_BTD, mask_BT))
+        hidden_BTD = outputs[-1].hidden_BTD
+    return outputs

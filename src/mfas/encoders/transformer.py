@@ -8,7 +8,7 @@ Shape legend: B segments, N samples, L levels, T encoder frames, D width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mfas.audio import SEGMENT_SAMPLES
 from mfas.encoders.base import Role, SpeechEncoder, level_layers
 from mfas.encoders.front_ends import Convolutions, LogMel
-from mfas.encoders.layers import LayerOutput, PositionEmbedding, TransformerLayer
+from mfas.encoders.layers import LayerOutput, PositionEmbedding, TransformerLayer, run_layers
 from mfas.encoders.seeds import initialise, seeded
 from mfas.encoders.settings import EncoderConfig
 from mfas.errors import ModelError
@@ -52,6 +52,7 @@ class TransformerEncoder(SpeechEncoder):
         with seeded(seed):
             self.front = _front(config)
             self.position = PositionEmbedding(config)
+            self.dropout = nn.Dropout(config.dropout)
             self.blocks = nn.ModuleList(TransformerLayer(config) for _ in range(config.depth))
         initialise(self, seed)
         self.receptive_field = self.front.receptive_field
@@ -69,14 +70,9 @@ class TransformerEncoder(SpeechEncoder):
         """Features (B, T, D) -> the output of each layer, in order."""
         return self.transform(self.position(features_BTD, mask_BT), mask_BT)
 
-    def transform(self, positioned_BTD: Tensor, mask_BT: Tensor) -> list[LayerOutput]:
+    def transform(self, positioned_BTD: Tensor, mask_BT: Tensor | None) -> list[LayerOutput]:
         """The layers alone; frames may have been left out after `position` (data2vec 2.0)."""
-        outputs: list[LayerOutput] = []
-        hidden_BTD = positioned_BTD
-        for block in self.blocks:
-            outputs.append(block(hidden_BTD, mask_BT))
-            hidden_BTD = outputs[-1].hidden_BTD
-        return outputs
+        return run_layers(self.blocks, self.dropout(positioned_BTD), mask_BT)
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors, each whole or not at all."""
@@ -86,15 +82,23 @@ class TransformerEncoder(SpeechEncoder):
         write_json(Path(folder) / CONFIG_FILE, described)
 
     @classmethod
-    def load(cls, folder: Path, role: Role = "sec") -> "TransformerEncoder":
-        """Read what `save` wrote. Raises `ModelError` if it is damaged or of a newer format."""
+    def load(
+        cls, folder: Path, role: Role = "sec", dropout: float | None = None
+    ) -> "TransformerEncoder":
+        """Read what `save` wrote; `dropout` replaces its own.
+
+        Raises `ModelError` if it is damaged or of a newer format.
+        """
         folder = Path(folder)
         described = dict(read_json(folder / CONFIG_FILE))
         if described.pop("mfas_encoder", None) != FORMAT:
             raise ModelError(f"{folder}: not an encoder of this version of mfas; update mfas")
         try:
             trained = bool(described.pop("trained"))
-            encoder = cls(EncoderConfig.from_json(described), role)
+            config = EncoderConfig.from_json(described)
+            if dropout is not None:
+                config = replace(config, dropout=dropout)
+            encoder = cls(config, role)
             encoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
             reason = str(error).replace("\n", " ").strip()[:120]

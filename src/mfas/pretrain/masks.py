@@ -19,23 +19,36 @@ def span_masks(rows: int, frames: int, settings: MaskSection, generator: torch.G
 
     A row too short for one span has a shorter one; at least one frame stays unmasked.
     """
-    span = max(1, min(settings.span, frames - 1))
-    spans = max(1, round(settings.share * frames / span))
-    if settings.placement == "overlapping":
-        starts_BS = _overlapping(rows, frames - span + 1, spans, generator)
-    else:
-        spans = min(spans, (frames - 1) // span)
-        starts_BS = _disjoint(rows, frames, span, spans, generator)
+    span, spans = _spans(frames, settings)
+    draw = _overlapping if settings.placement == "overlapping" else _disjoint
+    starts_BS = draw(rows, frames, span, spans, generator)
     offsets = torch.arange(span, device=generator.device)
     masked_BS = (starts_BS[..., None] + offsets).flatten(1)
     mask_BT = torch.zeros(rows, frames, dtype=torch.bool, device=generator.device)
     return mask_BT.scatter_(1, masked_BS, True)
 
 
-def _overlapping(rows: int, places: int, spans: int, generator: torch.Generator) -> Tensor:
+def masked_frames(frames: int, settings: MaskSection) -> int:
+    """How many frames of a row are masked: exact for disjoint spans, the most for overlapping ones."""
+    span, spans = _spans(frames, settings)
+    return min(span * spans, frames)
+
+
+def _spans(frames: int, settings: MaskSection) -> tuple[int, int]:
+    """Length and number of spans; both are smaller in rows that are too short for them."""
+    span = max(1, min(settings.span, frames - 1))
+    spans = max(1, round(settings.share * frames / span))
+    most = frames - span + 1 if settings.placement == "overlapping" else (frames - 1) // span
+    return span, min(spans, most)
+
+
+def _overlapping(
+    rows: int, frames: int, span: int, spans: int, generator: torch.Generator
+) -> Tensor:
     """Different starts, each place as likely."""
+    places = frames - span + 1
     order = torch.rand(rows, places, generator=generator, device=generator.device).argsort(1)
-    return order[:, : min(spans, places)]
+    return order[:, :spans]
 
 
 def _disjoint(rows: int, frames: int, span: int, spans: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ Shape legend: B rows of this process, N samples.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ class SpeechBatch:
     texts: tuple[str, ...] = ()
     first_row: int = 0
     all_rows: int = 0
+
+    def to(self, device: torch.device) -> "SpeechBatch":
+        """The same on another device."""
+        return replace(
+            self,
+            waveforms_BN=self.waveforms_BN.to(device, non_blocking=True),
+            samples_B=self.samples_B.to(device, non_blocking=True),
+        )
 
     def own_rows(self, drawn: Tensor) -> Tensor:
         """The rows of this process out of what was drawn for all `all_rows` rows (dimension 0)."""
@@ -67,8 +75,17 @@ class Objective(nn.Module, ABC):
     ) -> ObjectiveOutput:
         """The loss of `batch` at `progress`, the share of the run that is done, 0 to 1."""
 
-    def after_update(self, progress: float) -> None:  # noqa: B027
+    def after_update(self, progress: float) -> None:
         """What follows each optimisation step (a teacher's moving average)."""
+
+
+def vary_level(batch: SpeechBatch, gain_db: float, generator: torch.Generator) -> SpeechBatch:
+    """Every row louder or softer by up to `gain_db` decibels."""
+    if gain_db == 0:
+        return batch
+    drawn_B = torch.rand(batch.all_rows, generator=generator, device=generator.device)
+    gains_B = 10 ** ((2 * batch.own_rows(drawn_B) - 1) * gain_db / 20)
+    return replace(batch, waveforms_BN=batch.waveforms_BN * gains_B[:, None])
 
 
 def mean_over_processes(value: Tensor) -> Tensor:

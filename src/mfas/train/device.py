@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 
 from mfas.config import ComputeSection
 
@@ -20,6 +21,7 @@ def make_accelerator(settings: ComputeSection) -> Accelerator:
     return Accelerator(
         cpu=settings.device == "cpu",
         mixed_precision="bf16" if _use_bf16(settings) else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # all constant
     )
 
 

@@ -1,0 +1,226 @@
+"""`mfas pretrain`: a recipe becomes a folder that holds a trained encoder.
+
+recipe.toml log.jsonl tensorboard/    from the start
+checkpoint.safetensors snapshot/      while it runs: where to go on, and the encoder so far
+config.json model.safetensors         at the end: the encoder, which `encoders` can load
+ctc.safetensors                       and the head that spells, if it was fine-tuned on transcripts
+result.json                           what was done, on what, how fast, and the last measures
+"""
+
+import dataclasses
+import json
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tensorboardX import SummaryWriter
+
+from mfas import __version__
+from mfas.config import PretrainRecipe, StartSection, read_pretrain_recipe, recipe_to_toml
+from mfas.encoders import COMPACT, TABLE1, Role, TransformerEncoder
+from mfas.errors import RunError
+from mfas.pretrain.batches import Plan, endless_plans, plan_crops, plan_recordings, read_batch
+from mfas.pretrain.continuous import ContinuousObjective
+from mfas.pretrain.ctc import CtcObjective
+from mfas.pretrain.loop import Trainer
+from mfas.pretrain.material import Material, read_material
+from mfas.pretrain.objective import Objective
+from mfas.pretrain.speech import Speech
+from mfas.pretrain.transcripts import ErrorRates, error_rates
+from mfas.storage import read_json, write_json, write_text
+from mfas.train import cpu_threads, make_accelerator
+
+SIZES = {"table1": TABLE1, "compact": COMPACT}
+RECIPE, LOG, RESULT = "recipe.toml", "log.jsonl", "result.json"
+CHECKPOINT, SNAPSHOT = "checkpoint.safetensors", "snapshot"
+Progress = Callable[[str, int, int], None]  # what, done, total
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    out: Path,
+    resume: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Train the encoder of `recipe` into the folder `out`; returns what result.json holds.
+
+    With `resume`, a run that was interrupted goes on, and a finished one is left as it is. Raises
+    `RunError` if `out` holds something else, and `FailedError` if the run diverges or collapses.
+    """
+    out = Path(out)
+    _check_folder(out, recipe, resume)
+    if (out / RESULT).exists():
+        return dict(read_json(out / RESULT))
+    with cpu_threads(recipe.optimize):
+        accelerator = make_accelerator(recipe.optimize)
+        encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed)
+        material = read_material(recipe, encoder, partial(progress, "decoding"))
+        trainer = Trainer(make_objective(recipe, encoder), recipe, accelerator)
+        journal = _Journal(out, recipe, accelerator.is_main_process, progress)
+        if trainer.restore(out / CHECKPOINT):
+            journal.cut(trainer.update)
+        validate = partial(_error_rates, trainer, material.held_out)
+        plans = partial(_plans, recipe, material.train, accelerator.num_processes)
+        trainer.run(material.train, plans, partial(journal.write, validate), journal.save)
+        if accelerator.is_main_process:
+            _finish(out, trainer, material, journal)
+    accelerator.wait_for_everyone()
+    return dict(read_json(out / RESULT))
+
+
+def start_encoder(settings: StartSection, objective: str, seed: int) -> TransformerEncoder:
+    """The encoder that a run begins with: of a size, from `seed`, or from a folder.
+
+    Raises `ModelError` if the folder holds none of ours.
+    """
+    role: Role = "tec" if objective == "ctc" else "sec"
+    if settings.start is None:
+        config = dataclasses.replace(SIZES[settings.size], dropout=settings.dropout)
+        return TransformerEncoder(config, role, seed)
+    return TransformerEncoder.load(settings.start, role, dropout=settings.dropout)
+
+
+def make_objective(recipe: PretrainRecipe, encoder: TransformerEncoder) -> Objective:
+    """What `encoder` is trained by."""
+    if recipe.objective == "ctc":
+        return CtcObjective(encoder, recipe.ctc, recipe.seed)
+    if recipe.objective == "quantised":
+        from mfas.pretrain.quantised import QuantisedObjective
+
+        return QuantisedObjective(
+            encoder, recipe.quantised, recipe.mask, recipe.guards, recipe.seed
+        )
+    return ContinuousObjective(
+        encoder,
+        recipe.continuous,
+        recipe.mask,
+        recipe.guards,
+        recipe.seed,
+        recipe.optimize.updates,
+    )
+
+
+def _plans(recipe: PretrainRecipe, speech: Speech, processes: int, update: int) -> Iterator[Plan]:
+    """The batches behind the first `update` ones."""
+    seconds = recipe.optimize.batch_seconds
+
+    def plan_epoch(seed: int) -> list[Plan]:
+        if recipe.objective == "ctc":
+            return plan_recordings(speech, seconds, processes, seed)
+        return plan_crops(speech, recipe.speech, seconds, processes, seed)
+
+    return endless_plans(plan_epoch, recipe.seed, update)
+
+
+def _error_rates(trainer: Trainer, held_out: Speech) -> ErrorRates | None:
+    """Of greedy transcripts of the held-out speakers; None without CTC or without speakers."""
+    objective = trainer.objective
+    if not isinstance(objective, CtcObjective) or not len(held_out):
+        return None
+    plans = plan_recordings(held_out, trainer.recipe.optimize.batch_seconds, 1, seed=None)
+    references: list[str] = []
+    hypotheses: list[str] = []
+    for plan in plans:
+        batch = read_batch(held_out, plan).to(trainer.accelerator.device)
+        references += batch.texts
+        hypotheses += objective.transcribe(batch)
+    return error_rates(references, hypotheses)
+
+
+class _Journal:
+    """The log of a run, for people and machines, and its checkpoints; silent beside the main process."""
+
+    def __init__(
+        self, out: Path, recipe: PretrainRecipe, is_main: bool, progress: Progress
+    ) -> None:
+        self.out, self.recipe, self.is_main, self.progress = out, recipe, is_main, progress
+        self.lines: list[dict[str, Any]] = []
+        if is_main:
+            write_text(out / RECIPE, recipe_to_toml(recipe))
+            self.board = SummaryWriter(str(out / "tensorboard"))
+
+    def cut(self, update: int) -> None:
+        """Forget the lines behind `update`: the run goes on from there."""
+        if self.is_main:
+            earlier = [json.loads(line) for line in (self.out / LOG).read_text().splitlines()]
+            self.lines = [line for line in earlier if line["update"] <= update]
+            self._write_all()
+
+    def write(self, validate: Callable[[], ErrorRates | None], line: dict[str, Any]) -> None:
+        """Add a line; error rates of held-out speakers join it now and then."""
+        if not self.is_main:
+            return
+        update, every = line["update"], self.recipe.ctc.validate_every
+        if update % every == 0 and (rates := validate()) is not None:
+            line = {**line, "cer": rates.cer, "wer": rates.wer}
+        self.lines.append(line)
+        with (self.out / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        for name, value in line.items():
+            if name != "update":
+                self.board.add_scalar(name, value, update)
+        self.progress(f"updates: loss {line['loss']:.3f}", update, self.recipe.optimize.updates)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint, and the encoder as it is now."""
+        if self.is_main:
+            trainer.save(self.out / CHECKPOINT)
+            trainer.encoder.save(self.out / SNAPSHOT)
+
+    def _write_all(self) -> None:
+        write_text(self.out / LOG, "".join(json.dumps(line) + "\n" for line in self.lines))
+
+
+def _finish(out: Path, trainer: Trainer, material: Material, journal: _Journal) -> None:
+    """Write the encoder and the result; what only an interrupted run needs goes."""
+    journal.board.close()
+    rates = _error_rates(trainer, material.held_out)
+    if isinstance(trainer.objective, CtcObjective):
+        trainer.objective.save_head(out)
+    trainer.encoder.save(out)
+    last = journal.lines[-1] if journal.lines else {}
+    result = {
+        "name": trainer.recipe.name,
+        "objective": trainer.recipe.objective,
+        "updates": trainer.update,
+        "speech_seconds": round(material.train.seconds, 1),
+        "speakers": len({utterance.speaker for utterance in material.train.utterances}),
+        "held_out_speakers": sorted({u.speaker for u in material.held_out.utterances}),
+        "left_out": material.left_out,
+        "audio_seconds": last.get("audio_seconds"),
+        "seconds": last.get("seconds"),
+        "held_out": None if rates is None else dataclasses.asdict(rates),
+        "last": last,
+        "encoder_sha256": trainer.encoder.fingerprint(),
+        "processes": trainer.accelerator.num_processes,
+        "device": _device(trainer.accelerator),
+        "versions": {"mfas": __version__, "torch": torch.__version__},
+    }
+    write_json(out / RESULT, result)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(out / SNAPSHOT, ignore_errors=True)
+
+
+def _device(accelerator: Accelerator) -> str:
+    if accelerator.device.type == "cuda":
+        return torch.cuda.get_device_name(accelerator.device)
+    return platform.processor() or platform.machine()
+
+
+def _check_folder(out: Path, recipe: PretrainRecipe, resume: bool) -> None:
+    """Raise `RunError` unless `out` is free, or (with `resume`) holds a run of this very recipe."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise RunError(f"{out}: is a file; name a folder with --out")
+    if not resume:
+        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
+    if not (out / RECIPE).exists():
+        raise RunError(f"{out}: holds no run to resume (no {RECIPE}); name another --out")
+    if read_pretrain_recipe(out / RECIPE) != recipe:
+        raise RunError(f"{out}: was started with another recipe; name another --out")
