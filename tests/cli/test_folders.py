@@ -175,7 +175,7 @@ def full_disk(monkeypatch):
 def test_a_full_disk_leaves_the_old_manifest(refusal, savee, full_disk):
     assert refusal(*savee, code=1) == (
         f"mfas: {savee[-1]}: no space left; free some, then run it again "
-        "(crossval and search: with --resume)"
+        "(pretrain, crossval and search: with --resume)"
     )
 
 

@@ -34,7 +34,9 @@ bootstrap = 200
 VOICES = ["f1", "f2", "m1"]
 CLASSES = ["angry", "happy", "neutral", "sad"]
 PATIENCE_SECONDS = 120
-INTERRUPTED = "mfas: interrupted; what was finished is kept, crossval and search take --resume"
+INTERRUPTED = (
+    "mfas: interrupted; what was finished is kept, pretrain, crossval and search take --resume"
+)
 ENDS = {signal.SIGINT: (1, [INTERRUPTED]), signal.SIGKILL: (-signal.SIGKILL, [])}
 
 

@@ -12,8 +12,8 @@ from mfas.cli.parser import build_parser
 from mfas.errors import MfasError, RecipeError
 
 FAILED = 1
-RECIPE_COMMANDS = ("crossval", "search", "train")
-WITHOUT_SECTION = ("--name", "--seed")  # keys of a recipe that stand in no section
+RECIPE_COMMANDS = ("pretrain", "crossval", "search", "train")
+WITHOUT_SECTION = ("--name", "--seed", "--objective")  # keys of a recipe that stand in no section
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "TerminatedWorkerError")
 
 
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise RecipeError(f"{unknown}: unknown option; see mfas {options.command} --help")
         return options.run(options)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, crossval and search take --resume")
+        resuming = "pretrain, crossval and search take --resume"
+        return _fail(f"interrupted; what was finished is kept, {resuming}")
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
@@ -60,13 +61,14 @@ def _explain(error: Exception) -> int:
     if isinstance(error, MfasError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        again = "run it again (crossval and search: with --resume)"
+        again = "run it again (pretrain, crossval and search: with --resume)"
         return _fail(f"{error.filename or 'disk'}: no space left; free some, then {again}")
     if isinstance(error, OSError) and error.filename:
         fault = (error.strerror or "cannot be used").lower()
         return _fail(f"{error.filename}: {fault}; name another path, or change this one", 2)
     if type(error).__name__ in OUT_OF_MEMORY:
-        return _fail("out of memory; give --evaluate.workers 1 with --resume, or a smaller recipe")
+        smaller = "--evaluate.workers 1 (pretrain: a smaller --optimize.batch_seconds)"
+        return _fail(f"out of memory; give {smaller} with --resume, or a smaller recipe")
     first_line = (str(error).splitlines() or [""])[0]
     return _fail(f"internal error: {type(error).__name__}: {first_line}; --debug shows where")
 

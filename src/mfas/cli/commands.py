@@ -129,6 +129,20 @@ def pretrain(options: Namespace) -> int:
     return 0
 
 
+def reproduce(options: Namespace) -> int:
+    """`mfas reproduce`."""
+    from mfas.report.table2 import verdicts
+    from mfas.reproduce import reproduce_table2, table2_recipe
+
+    recipe = table2_recipe(options.speech, options.steps, options.overrides)
+    with show_progress() as progress:
+        table = reproduce_table2(recipe, options.corpora, options.out, progress=progress)
+    for sentence in verdicts(table):
+        print(sentence)
+    stdout().print(f"report: {options.out / 'report.html'}", soft_wrap=True)
+    return 0
+
+
 def verify(options: Namespace) -> int:
     """`mfas verify`."""
     from mfas.evaluate import verify_run

@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mfas {__version__}")
     children = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_corpus(children)
-    for add in (_add_doctor, _add_recipes, _add_runs, _add_predict, _add_demo):
+    for add in (_add_doctor, _add_recipes, _add_reproduce, _add_runs, _add_predict, _add_demo):
         add(children)
     return parser
 
@@ -105,6 +105,26 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
         if resumes:
             command.add_argument("--resume", action="store_true", help="go on after an interrupt")
         command.set_defaults(run=run, takes_overrides=True)
+
+
+def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    reproduce = children.add_parser(
+        "reproduce",
+        help="the paper's results, its numbers beside ours",
+        description="mfas reproduce table2 --speech speech.csv --corpora emodb.csv. The same command "
+        "goes on after an interrupt. Any key of a pretraining recipe can be given as --section.key "
+        "value.",
+        epilog=_keys_help(PretrainRecipe),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reproduce.add_argument("what", choices=("table2",), metavar="WHAT", help="table2")
+    reproduce.add_argument("--speech", type=Path, required=True, help="CSV with file,speaker")
+    reproduce.add_argument(
+        "--corpora", type=Path, nargs="+", required=True, metavar="CSV", help="emotional corpora"
+    )
+    reproduce.add_argument("--steps", type=int, default=2000, help="updates of each (default 2000)")
+    reproduce.add_argument("--out", type=Path, default=Path("runs/table2"), help="folder to write")
+    reproduce.set_defaults(run=commands.reproduce, takes_overrides=True)
 
 
 def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:

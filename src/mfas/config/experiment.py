@@ -146,6 +146,7 @@ class EvaluateSection(Section):
 class Recipe(RecipeFile):
     """An experiment."""
 
+    command = "crossval"
     seed: int = Field(0, ge=0)
     corpus: CorpusSection = CorpusSection()
     sec: SecSection = SecSection()

@@ -6,7 +6,7 @@ mask rate; everything else is a choice, and marked so where it matters.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ class SpeechSection(Section):
     """Which recordings, and how they are cut."""
 
     manifest: Path | None = Field(None, description="CSV with file,speaker (ctc: and text)")
-    crop_seconds: tuple[float, ...] = Field(
+    crop_seconds: tuple[Annotated[float, Field(ge=0.1)], ...] = Field(
         (1.5, 2.0, 2.5, 3.0, 4.0),
         min_length=1,
         description="lengths of crops; a recording gives the longest it can fill (ctc: all of it)",
@@ -109,11 +109,15 @@ class OptimizeSection(ComputeSection):
     final: float = Field(
         0.01, ge=0, le=1, description="last learning rate as a share of the highest"
     )
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.98), description="how long AdamW remembers"
+    )
     weight_decay: float = Field(0.01, ge=0)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     compile: bool = Field(False, description="torch.compile; pays on GPUs")
-    log_every: int = Field(25, ge=1, description="updates between lines of the log")
+    log_every: int = Field(
+        25, ge=1, description="updates between lines of the log; each checkpoint has one too"
+    )
     checkpoint_every: int = Field(200, ge=1, description="updates between checkpoints")
 
 
@@ -132,6 +136,7 @@ class GuardSection(Section):
 class PretrainRecipe(RecipeFile):
     """One run of `mfas pretrain`."""
 
+    command = "pretrain"
     seed: int = Field(0, ge=0)
     objective: Literal["quantised", "continuous", "ctc"] = "continuous"
     speech: SpeechSection = SpeechSection()

@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,8 +35,9 @@ class ComputeSection(Section):
 
 
 class RecipeFile(Section):
-    """What every recipe has."""
+    """What every recipe has. command: which of ours reads it."""
 
+    command: ClassVar[str]
     name: str = "mfas"
 
 
@@ -126,8 +127,15 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         return str(first["ctx"]["error"])
     if first["type"] != "extra_forbidden":
         return f"{key} = {first['input']!r}: {first['msg'].lower()}"
-    nearest = difflib.get_close_matches(
-        key, [name for name, _, _ in known_keys(model)], n=1, cutoff=0.4
-    )
-    hint = f"did you mean {nearest[0]}?" if nearest else "see mfas crossval --help for the keys"
-    return f"unknown key {key}; {hint}"
+    return f"unknown key {key}; {_hint(key, model)}"
+
+
+def _hint(key: str, model: type[BaseModel]) -> str:
+    """What may have been meant by an unknown key."""
+    assert issubclass(model, RecipeFile)
+    for other in RecipeFile.__subclasses__():
+        if key in other.model_fields and other is not model:
+            return f"that is a key of mfas {other.command}, not of mfas {model.command}"
+    known = [name for name, _, _ in known_keys(model)]
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"did you mean {nearest[0]}?" if nearest else f"see mfas {model.command} --help"

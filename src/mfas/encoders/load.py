@@ -19,7 +19,9 @@ from mfas.encoders.transformer import CONFIG_FILE, TransformerEncoder
 from mfas.errors import ModelError
 from mfas.storage import read_json
 
-OURS = {"compact": COMPACT, "table1": TABLE1}
+RANDOM = {"compact": COMPACT, "table1": TABLE1}  # weights that follow from a seed
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
+SHIPPED = ("sec-compact", "tec-compact")  # weights inside the package; each has a model card
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ _log = logging.getLogger(__name__)
 def load_encoder(section: EncoderSection, role: Role) -> SpeechEncoder:
     """The encoder that `section` names, for `role`; frozen unless the section says finetune.
 
-    "compact" and "table1" get random weights from the section's seed. A folder holds one of our
+    "sec-compact" and "tec-compact" are pretrained and come with mfas; "compact" and "table1" get
+    random weights from the section's seed. A folder holds one of our
     encoders or a Hugging Face model; anything else is an id of the Hub, whose commit `revision`
     pins. Raises `ModelError` for what is missing, unreachable or of an unsupported architecture.
     """
@@ -38,8 +41,10 @@ def load_encoder(section: EncoderSection, role: Role) -> SpeechEncoder:
 
 def _load(section: EncoderSection, role: Role) -> SpeechEncoder:
     name = section.encoder
-    if name in OURS:
-        return TransformerEncoder(OURS[name], role, section.seed)
+    if name in RANDOM:
+        return TransformerEncoder(RANDOM[name], role, section.seed)
+    if name in SHIPPED:
+        return TransformerEncoder.load(SHIPPED_FOLDER / name, role)
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _download(name, section.revision)
@@ -63,9 +68,10 @@ def _described(folder: Path, name: str) -> dict[str, object]:
 def _download(name: str, revision: str | None) -> Path:
     """The local folder of a Hub model; a pinned commit that was fetched before needs no network."""
     if not _HUB_ID.fullmatch(name):
+        known = ", ".join((*SHIPPED, *RANDOM))
         raise ModelError(
-            f"{name}: no such folder; name compact, table1, a folder with an encoder, or a Hub id "
-            "such as facebook/wav2vec2-base-960h"
+            f"{name}: no such folder; name {known}, a folder with an encoder, or a Hub id such as "
+            "facebook/wav2vec2-base-960h"
         )
     wanted = [
         CONFIG_FILE,

@@ -87,10 +87,10 @@ class TransformerEncoder(SpeechEncoder):
     ) -> "TransformerEncoder":
         """Read what `save` wrote; `dropout` replaces its own.
 
-        Raises `ModelError` if it is damaged or of a newer format.
+        Raises `ModelError` if it is not there, damaged or of a newer format.
         """
         folder = Path(folder)
-        described = dict(read_json(folder / CONFIG_FILE))
+        described = _described(folder)
         if described.pop("mfas_encoder", None) != FORMAT:
             raise ModelError(f"{folder}: not an encoder of this version of mfas; update mfas")
         try:
@@ -117,6 +117,17 @@ class TransformerEncoder(SpeechEncoder):
 
     def _settings(self) -> Mapping[str, Any]:
         return {"config": self.config.to_json(), "layers": self.layers}
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(folder / CONFIG_FILE))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(
+            f"{folder}: has no {CONFIG_FILE}; name a folder that holds an encoder"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{folder}: {CONFIG_FILE} is not valid JSON; copy it again") from error
 
 
 def _front(config: EncoderConfig) -> Convolutions | LogMel:

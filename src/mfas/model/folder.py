@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 
 from mfas.config import EncoderSection, Recipe, parse_recipe
 from mfas.encoders import SpeechEncoder, load_encoder
-from mfas.encoders.load import OURS
+from mfas.encoders.load import RANDOM
 from mfas.errors import ModelError
 from mfas.fusion import Strategy
 from mfas.model.build import build_model
@@ -72,7 +72,7 @@ def _write(folder: Path, model: MFAS, card: ModelCard) -> None:
             continue
         assert isinstance(encoder, SpeechEncoder), "stored frames cannot be saved; attach encoders"
         section: EncoderSection = getattr(card.recipe, name)
-        stored = section.finetune or section.encoder not in OURS
+        stored = section.finetune or section.encoder not in RANDOM
         if stored:
             encoder.save(folder / name)
         encoders[name] = {"stored": stored, "fingerprint": encoder.fingerprint()}

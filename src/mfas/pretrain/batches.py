@@ -12,7 +12,7 @@ Shape legend: B rows, N samples.
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,8 @@ def plan_crops(
 ) -> list[Plan]:
     """The batches of one epoch, in random order; a different cut of the speech for each seed.
 
-    What does not fill a batch of its length is cut shorter and joins the next; what is left at the
-    shortest length waits for another epoch. Raises `ManifestError` if no batch can be filled.
+    What does not fill a batch of its length is cut shorter and joins the next; what does not fill one
+    of the shortest is left out of this epoch. Raises `ManifestError` if no batch can be filled.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     lengths = sorted({round(s * RATE_HZ) for s in settings.crop_seconds}, reverse=True)
@@ -73,23 +73,32 @@ def plan_crops(
 def plan_recordings(
     speech: Speech, batch_seconds: float, processes: int, seed: int | None
 ) -> list[Plan]:
-    """Whole recordings in batches of similar lengths; sorted by length alone if `seed` is None."""
+    """Whole recordings in batches of similar lengths; sorted by length alone if `seed` is None.
+
+    Each process has as many rows; recordings that are too few for that, at the end of the order,
+    are left out of this epoch. Raises `ManifestError` if there are fewer recordings than processes.
+    """
     random = np.random.Generator(np.random.PCG64(seed or 0))
     order = np.argsort(speech.lengths_R, kind="stable")
     if seed is not None:
         order = _roughly_sorted(speech, batch_seconds, random)
+    used = len(order) - len(order) % processes
+    if not used:
+        raise ManifestError(
+            f"{len(speech)} recordings do not fill one batch of {processes} processes; "
+            "add recordings, or use fewer processes"
+        )
     plans: list[Plan] = []
     rows: list[Piece] = []
-    limit = int(batch_seconds * RATE_HZ)
-    for recording in order.tolist():
-        piece = Piece(recording, 0, int(speech.lengths_R[recording]))
-        longest = max([piece.samples, *(row.samples for row in rows)])
-        if rows and len(rows) % processes == 0 and longest * (len(rows) + 1) > limit:
+    for first in range(0, used, processes):
+        chosen = order[first : first + processes].tolist()
+        more = rows + [Piece(r, 0, int(speech.lengths_R[r])) for r in chosen]
+        longest = max(piece.samples for piece in more)
+        if rows and longest * len(more) > int(batch_seconds * RATE_HZ):
             plans.append(tuple(rows))
-            rows = []
-        rows.append(piece)
-    rows = rows[: len(rows) - len(rows) % processes]
-    plans += [tuple(rows)] if rows else []
+            more = more[len(rows) :]
+        rows = more
+    plans.append(tuple(rows))
     return plans if seed is None else [plans[i] for i in random.permutation(len(plans))]
 
 
@@ -101,7 +110,9 @@ def _roughly_sorted(
     stretch = max(1, round(SORTED_TOGETHER * batch_seconds * RATE_HZ / mean_samples))
     order = random.permutation(len(speech))
     parts = [order[first : first + stretch] for first in range(0, len(order), stretch)]
-    return np.concatenate([part[np.argsort(speech.lengths_R[part])] for part in parts])
+    return np.concatenate(
+        [part[np.argsort(speech.lengths_R[part], kind="stable")] for part in parts]
+    )
 
 
 def _rows(batch_seconds: float, length: int, processes: int) -> int:
@@ -145,10 +156,10 @@ def endless_plans(
         epoch += 1
 
 
-def read_ahead(batches: Iterator[SpeechBatch]) -> Iterator[SpeechBatch]:
+def read_ahead(batches: Iterator[SpeechBatch]) -> Generator[SpeechBatch]:
     """The same batches, some of them read by a thread while the model computes.
 
-    What goes wrong in the thread is raised here; the thread ends when nobody asks any more.
+    What goes wrong in the thread is raised here; the thread ends when this generator is closed.
     """
     ready: queue.Queue[SpeechBatch | BaseException | None] = queue.Queue(READ_AHEAD)
     stopped = threading.Event()

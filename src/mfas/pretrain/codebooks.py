@@ -51,9 +51,12 @@ class Codebooks(nn.Module):
             self.scores = nn.Linear(inputs, self.groups * self.codewords)
             self.projection = nn.Linear(settings.dim, settings.dim)
         initialise(self, seed)
+        random = np.random.Generator(np.random.PCG64([seed, 1]))
         shape = (self.groups, self.codewords, settings.dim // self.groups)
-        drawn = np.random.Generator(np.random.PCG64([seed, 1])).random(shape, dtype=np.float32)
-        self.codewords_GVE = nn.Parameter(torch.from_numpy(2 * drawn - 1))
+        self.codewords_GVE = nn.Parameter(_uniform(shape, 1.0, random))
+        # variance 1, as in wav2vec 2.0: with scores below the noise, codes say little of the frame
+        weight = _uniform(tuple(self.scores.weight.shape), 3**0.5, random)
+        self.scores.weight = nn.Parameter(weight)
 
     def forward(self, features_D: Tensor, noise_GV: Tensor | None, temperature: float) -> Choice:
         """(..., D) and Gumbel noise (..., G, V), or none, -> the choice of every frame."""
@@ -112,3 +115,8 @@ def _highest(scores_GV: Tensor) -> Tensor:
     """1 for the highest of each book, 0 for the others, without gradient."""
     highest_G1 = scores_GV.detach().argmax(-1, keepdim=True)
     return torch.zeros_like(scores_GV).scatter_(-1, highest_G1, 1.0)
+
+
+def _uniform(shape: tuple[int, ...], bound: float, random: np.random.Generator) -> Tensor:
+    drawn = random.random(shape, dtype=np.float32)
+    return torch.from_numpy((2 * drawn - 1) * np.float32(bound))

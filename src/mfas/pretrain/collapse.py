@@ -15,5 +15,8 @@ def effective_rank(features_ND: Tensor) -> Tensor:
     so it can be watched at every update. 0 if all features are the same.
     """
     centred_ND = features_ND.float() - features_ND.float().mean(dim=0)
-    covariance_DD = centred_ND.T @ centred_ND
-    return covariance_DD.trace().square() / covariance_DD.square().sum().clamp(min=1e-12)
+    with torch.autocast(features_ND.device.type, enabled=False):
+        covariance_DD = centred_ND.T @ centred_ND
+    tiny = torch.finfo(torch.float32).tiny
+    shares_DD = covariance_DD / covariance_DD.trace().clamp(min=tiny)
+    return shares_DD.trace() / shares_DD.square().sum().clamp(min=tiny)

@@ -79,21 +79,21 @@ class ContinuousObjective(Objective):
         masks = self.settings.masks
         features_BTD = self.encoder.front_end(batch.waveforms_BN, batch.samples_B).features_BTD
         mask_RT = self._masks(batch, features_BTD.shape[1], generator)
-        targets_BTD = self._targets(features_BTD)
+        targets_RTD = self._targets(features_BTD).repeat_interleave(masks, dim=0)
         visible = mask_RT.shape[1] - masked_frames(mask_RT.shape[1], self.mask)
         rows_RTD = features_BTD.repeat_interleave(masks, dim=0)
         guesses = self.student(self.encoder, rows_RTD, mask_RT, visible)
-        loss = masked_error(guesses[0], targets_BTD.repeat_interleave(masks, dim=0), mask_RT)
+        loss = masked_error(guesses[0], targets_RTD, mask_RT)
         measures = {
             "data2vec": loss,
-            "target_variance": _frame_variance(targets_BTD),
-            "prediction_variance": _frame_variance(guesses[0].float()),
+            "target_variance": frame_variance(targets_RTD, mask_RT),
+            "prediction_variance": frame_variance(guesses[0], mask_RT),
             "effective_rank": effective_rank(features_BTD.detach().flatten(0, 1)[:512]),
             "masked_share": mask_RT.float().mean(),
         }
         if self.settings.mel_weight:
-            mel_BTF = self._log_mel(batch)
-            error = masked_error(guesses[1], mel_BTF.repeat_interleave(masks, dim=0), mask_RT)
+            mel_RTF = self._log_mel(batch).repeat_interleave(masks, dim=0)
+            error = masked_error(guesses[1], mel_RTF, mask_RT)
             measures["mel"] = error
             loss = loss + self.settings.mel_weight * error
         return ObjectiveOutput(loss, {name: value.detach() for name, value in measures.items()})
@@ -151,9 +151,12 @@ def masked_error(guess_RTO: Tensor, target_RTO: Tensor, mask_RT: Tensor) -> Tens
     return (error_RT * mask_RT).sum() / mean_over_processes(mask_RT.sum().float())
 
 
-def _frame_variance(values_BTD: Tensor) -> Tensor:
-    """Variance over all frames, mean over dimensions."""
-    return values_BTD.detach().flatten(0, 1).var(dim=0).mean()
+@torch.no_grad()
+def frame_variance(values_RTD: Tensor, counted_RT: Tensor) -> Tensor:
+    """Variance over the frames of all rows that count, mean over dimensions."""
+    values_RTD, weights_RT1 = values_RTD.float(), counted_RT[..., None] / counted_RT.sum()
+    mean_D = (values_RTD * weights_RT1).sum(dim=(0, 1))
+    return ((values_RTD - mean_D).square() * weights_RT1).sum(dim=(0, 1)).mean()
 
 
 def _require_possible(encoder: TransformerEncoder, settings: ContinuousSection) -> None:

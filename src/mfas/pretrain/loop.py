@@ -8,6 +8,7 @@ a run that resumes from a checkpoint is, on a CPU, bit for bit the run that was 
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Trainer:
         settings = recipe.optimize
         self.objective, self.recipe, self.accelerator = objective, recipe, accelerator
         self.update, self.seconds, self.audio_seconds = 0, 0.0, 0.0
+        self.watch = Watch(objective.guards)
+        objective.encoder.trained = True  # from the first checkpoint on
         groups = parameter_groups(objective, settings.weight_decay)
         optimizer = AdamW(groups, lr=settings.lr, betas=settings.betas, eps=1e-6, fused=True)
         if settings.compile:
@@ -50,8 +53,7 @@ class Trainer:
 
     @property
     def encoder(self) -> TransformerEncoder:
-        """The encoder in training; what is saved of it counts as trained."""
-        self.objective.encoder.trained = True
+        """The encoder in training."""
         return self.objective.encoder
 
     def run(
@@ -64,28 +66,33 @@ class Trainer:
         """Do the updates that are left.
 
         plans: the batches behind a number of updates. log: takes one line of measures. save: called
-        every `checkpoint_every` updates. Raises `FailedError` if the run diverges or collapses.
+        every `checkpoint_every` updates, always behind a line of the log, so that nothing diverged is
+        saved. Raises `FailedError` if the run diverges or collapses, on all processes at once.
         """
         settings, accelerator = self.recipe.optimize, self.accelerator
         meter = _Meter(self)
-        watch = Watch(self.objective.guards)
         batches = (
             read_batch(speech, plan, accelerator.process_index, accelerator.num_processes)
             for plan in plans(self.update)
         )
         self.model.train()
-        for batch in read_ahead(batches):
-            if self.update >= settings.updates:
-                break
-            meter.add(self._step(batch), batch)
-            if self.update % settings.log_every == 0 or self.update == settings.updates:
-                line = meter.line(accelerator)
-                _require_finite(self.update, line)
-                log(line)
-                if self.update > self.recipe.guards.grace * settings.updates:
-                    watch.look(self.update, line)
-            if self.update % settings.checkpoint_every == 0:
-                save(self)
+        with closing(read_ahead(batches)) as ready:
+            while self.update < settings.updates:
+                batch = next(ready)
+                meter.add(self._step(batch), batch)
+                is_saved = self.update % settings.checkpoint_every == 0
+                is_logged = is_saved or self.update % settings.log_every == 0
+                if is_logged or self.update == settings.updates:
+                    self._report(meter.line(accelerator), log)
+                if is_saved:
+                    save(self)
+
+    def _report(self, line: dict[str, Any], log: Log) -> None:
+        """Log a line of measures, and stop a run that has gone wrong."""
+        _require_finite(self.update, line)
+        log(line)
+        if self.update > self.recipe.guards.grace * self.recipe.optimize.updates:
+            self.watch.look(self.update, line)
 
     def _step(self, batch: SpeechBatch) -> dict[str, Tensor]:
         """One update; returns its measures, still on the device."""
@@ -118,6 +125,7 @@ class Trainer:
             "update": self.update,
             "seconds": self.seconds,
             "audio_seconds": self.audio_seconds,
+            "low": self.watch.low,
         }
         save_checkpoint(path, Checkpoint(tensors, facts))
 
@@ -130,6 +138,7 @@ class Trainer:
         restore_optimizer(self._optimizer, saved.part("optimizer"))
         self.update = saved.facts["update"]
         self.seconds, self.audio_seconds = saved.facts["seconds"], saved.facts["audio_seconds"]
+        self.watch.low = saved.facts["low"]
         return True
 
     @property

@@ -15,9 +15,10 @@ from mfas.config import MaskSection
 
 
 def span_masks(rows: int, frames: int, settings: MaskSection, generator: torch.Generator) -> Tensor:
-    """Bool (rows, frames) on the generator's device, True = masked; at least one frame of a row.
+    """Bool (rows, frames) on the generator's device, True = masked.
 
-    A row too short for one span has a shorter one; at least one frame stays unmasked.
+    At least one frame of a row is masked, in a span that is shorter if the row is, and at least one
+    is not; the only frame of a row is not.
     """
     span, spans = _spans(frames, settings)
     draw = _overlapping if settings.placement == "overlapping" else _disjoint
@@ -31,15 +32,14 @@ def span_masks(rows: int, frames: int, settings: MaskSection, generator: torch.G
 def masked_frames(frames: int, settings: MaskSection) -> int:
     """How many frames of a row are masked: exact for disjoint spans, the most for overlapping ones."""
     span, spans = _spans(frames, settings)
-    return min(span * spans, frames)
+    return span * spans
 
 
 def _spans(frames: int, settings: MaskSection) -> tuple[int, int]:
     """Length and number of spans; both are smaller in rows that are too short for them."""
     span = max(1, min(settings.span, frames - 1))
     spans = max(1, round(settings.share * frames / span))
-    most = frames - span + 1 if settings.placement == "overlapping" else (frames - 1) // span
-    return span, min(spans, most)
+    return span, min(spans, (frames - 1) // span)
 
 
 def _overlapping(

@@ -4,7 +4,6 @@ A recipe enters; its speech leaves, decoded, and split by speakers.
 """
 
 import hashlib
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +17,12 @@ from mfas.errors import ManifestError, RecipeError
 from mfas.pretrain.ctc import count_frames, fits
 from mfas.pretrain.speech import Progress, Speech, decode_speech
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Material:
     """Speech to train on, and of the speakers held out (perhaps none).
 
-    left_out: utterances that cannot be trained on, by reason.
+    left_out: how many recordings cannot be trained on, by reason.
     """
 
     train: Speech
@@ -47,15 +44,35 @@ def read_material(
         )
     manifest = read_manifest(recipe.speech.manifest, labelled=False)
     speech = decode_speech(manifest, default_cache_folder(), progress)
-    left_out: dict[str, int] = {}
     if recipe.objective == "ctc":
-        speech = _with_transcripts(speech, encoder, left_out)
+        useful_R, fault = (
+            _spellable(speech, encoder),
+            "without a transcript, or shorter than theirs",
+        )
     else:
-        speech = _long_enough(speech, recipe.speech, left_out)
-    for reason, count in left_out.items():
-        _log.warning("%s: %d utterances are left out: %s", manifest.origin, count, reason)
-    held = held_out_speakers(speech.utterances, recipe.speech.held_out, recipe.speech.held_out_seed)
+        shortest = min(recipe.speech.crop_seconds)
+        useful_R = speech.lengths_R >= round(shortest * RATE_HZ)
+        fault = f"shorter than {shortest:g} s"
+    if not useful_R.any():
+        raise ManifestError(
+            f"{manifest.origin}: every recording is {fault}; add others to train on"
+        )
+    speech = speech.select(np.flatnonzero(useful_R).tolist())
+    left_out = {fault: int((~useful_R).sum())} if not useful_R.all() else {}
+    return _without_held_out(speech, recipe.speech, manifest.origin, left_out)
+
+
+def _without_held_out(
+    speech: Speech, settings: SpeechSection, origin: str, left_out: dict[str, int]
+) -> Material:
+    held = held_out_speakers(speech.utterances, settings.held_out, settings.held_out_seed)
     is_held = [utterance.speaker in held for utterance in speech.utterances]
+    if all(is_held) or (settings.held_out and not held):
+        speakers = len({utterance.speaker for utterance in speech.utterances})
+        raise ManifestError(
+            f"{origin}: {len(held)} of its {speakers} speakers would be held out; "
+            "change speech.held_out_seed, or speech.held_out"
+        )
     return Material(
         train=speech.select([i for i, held in enumerate(is_held) if not held]),
         held_out=speech.select([i for i, held in enumerate(is_held) if held]),
@@ -78,25 +95,8 @@ def _position(speaker: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _long_enough(speech: Speech, settings: SpeechSection, left_out: dict[str, int]) -> Speech:
-    shortest = min(settings.crop_seconds)
-    fills_R = speech.lengths_R >= round(shortest * RATE_HZ)
-    return _keep(speech, fills_R, left_out, f"shorter than {shortest:g} s")
-
-
-def _with_transcripts(
-    speech: Speech, encoder: TransformerEncoder, left_out: dict[str, int]
-) -> Speech:
+def _spellable(speech: Speech, encoder: TransformerEncoder) -> np.ndarray:
+    """Bool (R,): whether CTC can spell the transcript of a recording in its frames."""
     frames_R = count_frames(encoder, torch.from_numpy(speech.lengths_R)).tolist()
     pairs = zip(speech.utterances, frames_R, strict=True)
-    fits_R = np.array([fits(utterance.text or "", frames) for utterance, frames in pairs])
-    return _keep(speech, fits_R, left_out, "without a transcript, or shorter than theirs")
-
-
-def _keep(speech: Speech, wanted_R: np.ndarray, left_out: dict[str, int], reason: str) -> Speech:
-    """The wanted recordings; how many others there were goes to `left_out`."""
-    if not wanted_R.any():
-        raise ManifestError(f"every utterance is {reason}; there is nothing to train on")
-    if not wanted_R.all():
-        left_out[reason] = int((~wanted_R).sum())
-    return speech.select(np.flatnonzero(wanted_R).tolist())
+    return np.array([fits(utterance.text or "", frames) for utterance, frames in pairs])

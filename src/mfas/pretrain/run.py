@@ -9,9 +9,11 @@ result.json                           what was done, on what, how fast, and the 
 
 import dataclasses
 import json
+import logging
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from mfas.pretrain.ctc import CtcObjective
 from mfas.pretrain.loop import Trainer
 from mfas.pretrain.material import Material, read_material
 from mfas.pretrain.objective import Objective
+from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
 from mfas.pretrain.transcripts import ErrorRates, error_rates
 from mfas.storage import read_json, write_json, write_text
@@ -39,6 +42,7 @@ SIZES = {"table1": TABLE1, "compact": COMPACT}
 RECIPE, LOG, RESULT = "recipe.toml", "log.jsonl", "result.json"
 CHECKPOINT, SNAPSHOT = "checkpoint.safetensors", "snapshot"
 Progress = Callable[[str, int, int], None]  # what, done, total
+_log = logging.getLogger(__name__)
 
 
 def pretrain(
@@ -58,19 +62,28 @@ def pretrain(
         return dict(read_json(out / RESULT))
     with cpu_threads(recipe.optimize):
         accelerator = make_accelerator(recipe.optimize)
-        encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed)
-        material = read_material(recipe, encoder, partial(progress, "decoding"))
-        trainer = Trainer(make_objective(recipe, encoder), recipe, accelerator)
-        journal = _Journal(out, recipe, accelerator.is_main_process, progress)
-        if trainer.restore(out / CHECKPOINT):
-            journal.cut(trainer.update)
-        validate = partial(_error_rates, trainer, material.held_out)
-        plans = partial(_plans, recipe, material.train, accelerator.num_processes)
-        trainer.run(material.train, plans, partial(journal.write, validate), journal.save)
-        if accelerator.is_main_process:
-            _finish(out, trainer, material, journal)
-    accelerator.wait_for_everyone()
+        accelerator.wait_for_everyone()  # until all have seen `out` as it was
+        with _own_randomness(accelerator):
+            _train(recipe, out, accelerator, progress)
+        accelerator.wait_for_everyone()
     return dict(read_json(out / RESULT))
+
+
+def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress: Progress) -> None:
+    encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed)
+    objective = make_objective(recipe, encoder)
+    with _main_process_first(accelerator):
+        material = read_material(recipe, encoder, partial(progress, "decoding"))
+    if accelerator.is_main_process:
+        for reason, count in material.left_out.items():
+            _log.warning("%s: left out %d: %s", recipe.speech.manifest, count, reason)
+    trainer = Trainer(objective, recipe, accelerator)
+    trainer.restore(out / CHECKPOINT)
+    with closing(_Journal(out, trainer, material, progress)) as journal:
+        plans = partial(_plans, recipe, material.train, accelerator.num_processes)
+        trainer.run(material.train, plans, journal.write, journal.save)
+    if accelerator.is_main_process:
+        _finish(out, trainer, material, journal.lines[-1])
 
 
 def start_encoder(settings: StartSection, objective: str, seed: int) -> TransformerEncoder:
@@ -90,8 +103,6 @@ def make_objective(recipe: PretrainRecipe, encoder: TransformerEncoder) -> Objec
     if recipe.objective == "ctc":
         return CtcObjective(encoder, recipe.ctc, recipe.seed)
     if recipe.objective == "quantised":
-        from mfas.pretrain.quantised import QuantisedObjective
-
         return QuantisedObjective(
             encoder, recipe.quantised, recipe.mask, recipe.guards, recipe.seed
         )
@@ -133,31 +144,31 @@ def _error_rates(trainer: Trainer, held_out: Speech) -> ErrorRates | None:
 
 
 class _Journal:
-    """The log of a run, for people and machines, and its checkpoints; silent beside the main process."""
+    """The log of a run, for people and machines, and its checkpoints; silent beside the main process.
 
-    def __init__(
-        self, out: Path, recipe: PretrainRecipe, is_main: bool, progress: Progress
-    ) -> None:
-        self.out, self.recipe, self.is_main, self.progress = out, recipe, is_main, progress
-        self.lines: list[dict[str, Any]] = []
-        if is_main:
-            write_text(out / RECIPE, recipe_to_toml(recipe))
-            self.board = SummaryWriter(str(out / "tensorboard"))
+    It goes on behind the update where `trainer` stands. Raises `RunError` if it does not reach there.
+    """
 
-    def cut(self, update: int) -> None:
-        """Forget the lines behind `update`: the run goes on from there."""
-        if self.is_main:
-            earlier = [json.loads(line) for line in (self.out / LOG).read_text().splitlines()]
-            self.lines = [line for line in earlier if line["update"] <= update]
-            self._write_all()
+    def __init__(self, out: Path, trainer: Trainer, material: Material, progress: Progress) -> None:
+        self.out, self.trainer, self.material, self.progress = out, trainer, material, progress
+        self.recipe, self.is_main = trainer.recipe, trainer.accelerator.is_main_process
+        if not self.is_main:
+            return
+        self.lines = _earlier_lines(out / LOG, trainer.update)
+        if trainer.update > (self.lines[-1]["update"] if self.lines else 0):
+            raise RunError(f"{out / LOG}: ends before {CHECKPOINT}; name another --out")
+        write_text(out / RECIPE, recipe_to_toml(self.recipe))
+        write_text(out / LOG, "".join(json.dumps(line) + "\n" for line in self.lines))
+        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.update + 1)
 
-    def write(self, validate: Callable[[], ErrorRates | None], line: dict[str, Any]) -> None:
+    def write(self, line: dict[str, Any]) -> None:
         """Add a line; error rates of held-out speakers join it now and then."""
         if not self.is_main:
             return
-        update, every = line["update"], self.recipe.ctc.validate_every
-        if update % every == 0 and (rates := validate()) is not None:
-            line = {**line, "cer": rates.cer, "wer": rates.wer}
+        update = line["update"]
+        if update % self.recipe.ctc.validate_every == 0:
+            rates = _error_rates(self.trainer, self.material.held_out)
+            line |= {} if rates is None else {"cer": rates.cer, "wer": rates.wer}
         self.lines.append(line)
         with (self.out / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
@@ -172,18 +183,29 @@ class _Journal:
             trainer.save(self.out / CHECKPOINT)
             trainer.encoder.save(self.out / SNAPSHOT)
 
-    def _write_all(self) -> None:
-        write_text(self.out / LOG, "".join(json.dumps(line) + "\n" for line in self.lines))
+    def close(self) -> None:
+        """Write what is left for TensorBoard."""
+        if self.is_main:
+            self.board.close()
 
 
-def _finish(out: Path, trainer: Trainer, material: Material, journal: _Journal) -> None:
+def _earlier_lines(log: Path, update: int) -> list[dict[str, Any]]:
+    """The lines of a log up to `update`; a line that a kill left unfinished is behind it."""
+    lines: list[dict[str, Any]] = []
+    for text in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return [line for line in lines if line["update"] <= update]
+
+
+def _finish(out: Path, trainer: Trainer, material: Material, last: dict[str, Any]) -> None:
     """Write the encoder and the result; what only an interrupted run needs goes."""
-    journal.board.close()
     rates = _error_rates(trainer, material.held_out)
     if isinstance(trainer.objective, CtcObjective):
         trainer.objective.save_head(out)
     trainer.encoder.save(out)
-    last = journal.lines[-1] if journal.lines else {}
     result = {
         "name": trainer.recipe.name,
         "objective": trainer.recipe.objective,
@@ -192,8 +214,8 @@ def _finish(out: Path, trainer: Trainer, material: Material, journal: _Journal) 
         "speakers": len({utterance.speaker for utterance in material.train.utterances}),
         "held_out_speakers": sorted({u.speaker for u in material.held_out.utterances}),
         "left_out": material.left_out,
-        "audio_seconds": last.get("audio_seconds"),
-        "seconds": last.get("seconds"),
+        "audio_seconds": last["audio_seconds"],
+        "seconds": last["seconds"],
         "held_out": None if rates is None else dataclasses.asdict(rates),
         "last": last,
         "encoder_sha256": trainer.encoder.fingerprint(),
@@ -204,6 +226,30 @@ def _finish(out: Path, trainer: Trainer, material: Material, journal: _Journal) 
     write_json(out / RESULT, result)
     (out / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(out / SNAPSHOT, ignore_errors=True)
+
+
+@contextmanager
+def _main_process_first(accelerator: Accelerator) -> Iterator[None]:
+    """The others enter the block when the main process has left it, even if by an exception.
+
+    So they meet the fault themselves, instead of waiting for a process that has gone (accelerate's
+    own block leaves them there).
+    """
+    if not accelerator.is_main_process:
+        accelerator.wait_for_everyone()
+    try:
+        yield
+    finally:
+        if accelerator.is_main_process:
+            accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _own_randomness(accelerator: Accelerator) -> Iterator[None]:
+    """Whatever is drawn inside the block, the random numbers outside it stay as they were."""
+    device = accelerator.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 def _device(accelerator: Accelerator) -> str:

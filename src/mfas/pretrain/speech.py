@@ -60,8 +60,7 @@ def decode_speech(manifest: Manifest, cache: Path, progress: Progress | None = N
     key = sha256_of_json([_identity(utterance) for utterance in utterances])
     samples_path, index_path = cache / "speech" / f"{key}.i16", cache / "speech" / f"{key}.json"
     if not (samples_path.exists() and index_path.exists()):
-        starts = _decode(utterances, samples_path, progress)
-        write_json(index_path, starts)
+        write_json(index_path, _decode(utterances, samples_path, progress))
     spans_R2 = np.asarray(read_json(index_path), dtype=np.int64).reshape(-1, 2)
     samples_N = np.memmap(samples_path, dtype="<i2", mode="r")
     return Speech(utterances, samples_N, spans_R2[:, 0], spans_R2[:, 1])
@@ -70,15 +69,20 @@ def decode_speech(manifest: Manifest, cache: Path, progress: Progress | None = N
 def _decode(
     utterances: Sequence[Utterance], path: Path, progress: Progress | None
 ) -> list[list[int]]:
-    """Write all samples to `path`; (start, length) of each recording. Threads: libsndfile waits not."""
-    spans = [[0, 0] for _ in utterances]
-    written = 0
+    """Write all samples to `path`; [start, length] of each recording.
+
+    In the order of `utterances`, so that processes that decode the same speech at once replace each
+    other's files by equal ones. Threads suffice: libsndfile lets other threads run meanwhile.
+    """
+    spans: list[list[int]] = []
+    early: dict[int, np.ndarray] = {}
     with atomic_path(path) as temporary, temporary.open("wb") as content:
         jobs = run_jobs(_read, utterances, default_workers(), kind="threads")
         for done, (index, samples) in enumerate(jobs, start=1):
-            content.write(samples.tobytes())
-            spans[index] = [written, len(samples)]
-            written += len(samples)
+            early[index] = samples
+            while (ready := early.pop(len(spans), None)) is not None:
+                spans.append([sum(spans[-1]) if spans else 0, len(ready)])
+                content.write(ready.tobytes())
             if progress is not None:
                 progress(done, len(utterances))
     return spans

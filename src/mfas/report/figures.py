@@ -47,21 +47,22 @@ def write_figures(folder: Path) -> tuple[Path, ...]:
         ("curves.png", draw_curves),
         ("folds.png", draw_folds),
     ):
-        with _plain_style():
-            write_bytes(target / name, _png(draw(run)))
+        with plain_style():
+            write_bytes(target / name, png(draw(run)))
         written.append(target / name)
     return tuple(written)
 
 
 @contextmanager
-def _plain_style() -> Iterator[None]:
+def plain_style() -> Iterator[None]:
     """Matplotlib's defaults; a letter that its font lacks is drawn as a box, silently."""
     with style.context("default"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file whose bytes depend on what is drawn alone."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})

@@ -50,8 +50,12 @@ def write_search_report(folder: Path, target: Path) -> None:
 
 
 def _write_page(target: Path, **content: Any) -> None:
-    page = _templates().get_template("report.html.jinja").render(content)
-    write_text(Path(target), page)
+    write_text(Path(target), render_page("report.html.jinja", **content))
+
+
+def render_page(template: str, **content: Any) -> str:
+    """The page that a template of this room makes of `content`."""
+    return _templates().get_template(template).render(content)
 
 
 def _templates() -> Environment:

@@ -15,11 +15,12 @@ def make_accelerator(settings: ComputeSection) -> Accelerator:
     """An accelerator for `settings.device` and `settings.precision`.
 
     accelerate keeps its state per process; it is made anew, since one process may train several
-    models with different settings one after the other.
+    models with different settings one after the other. Several processes on a machine without a GPU
+    find each other only if accelerate is told to use the CPU.
     """
-    AcceleratorState._reset_state(reset_partial_state=settings.device == "cpu")
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
-        cpu=settings.device == "cpu",
+        cpu=settings.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if _use_bf16(settings) else "no",
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # all constant
     )

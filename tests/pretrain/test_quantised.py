@@ -1,0 +1,425 @@
+"""The quantised objective against loops in numpy and transformers' quantiser, processes, learning."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from mfas.config import GuardSection, MaskSection, QuantisedSection
+from mfas.encoders import COMPACT, TABLE1, ConvolutionSettings, EncoderConfig, TransformerEncoder
+from mfas.errors import RecipeError
+from mfas.pretrain import quantised
+from mfas.pretrain.codebooks import Codebooks, gumbel_noise, perplexity
+from mfas.pretrain.contrast import Candidates, contrast, found, times_drawn
+from mfas.pretrain.masks import span_masks
+from mfas.pretrain.objective import ObjectiveOutput, SpeechBatch
+from mfas.pretrain.quantised import QuantisedObjective, gumbel_temperature
+
+TINY = {"dim": 16, "ffn": 32, "heads": 2, "depth": 3, "position_groups": 4, "dropout": 0.0}
+CONFIGS = {
+    "compact": replace(COMPACT, **TINY),
+    "table1": replace(TABLE1, **TINY, convolutions=ConvolutionSettings(channels=16)),
+}
+FEW = {"groups": 2, "codewords": 4, "dim": 12}  # 16 centres: all are candidates
+MANY = {"groups": 2, "codewords": 13, "dim": 12, "negatives": 7}  # 169: negatives are sampled
+MASKS = {
+    "disjoint": MaskSection(share=0.6, span=3),
+    "overlapping": MaskSection(share=0.5, span=3, placement="overlapping"),
+}
+SAMPLES = [9000, 12_000, 12_000, 5000]
+by_loss = pytest.mark.parametrize("loss", ["bce", "infonce"])
+by_centres = pytest.mark.parametrize("centres", [FEW, MANY], ids=["few", "many"])
+by_mask = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def objective_of(
+    mask: MaskSection = MASKS["disjoint"],
+    config: EncoderConfig = CONFIGS["compact"],
+    **settings: Any,
+) -> QuantisedObjective:
+    section = QuantisedSection.model_validate({"diversity": 0, "feature_penalty": 0, **settings})
+    encoder = TransformerEncoder(config, "tec", seed=1)
+    return QuantisedObjective(encoder, section, mask, GuardSection(), seed=2)
+
+
+def batch_of(samples: Sequence[int] = SAMPLES, seed: int = 0) -> SpeechBatch:
+    """Rows of noise that changes its colour, behind their ends too."""
+    generator = torch.Generator().manual_seed(seed)
+    noise_BN = torch.randn(len(samples), max(samples), generator=generator)
+    colour_B1 = torch.rand(len(samples), 1, generator=generator)
+    times_N = torch.arange(max(samples)) / 1600
+    swell_BN = 0.1 * (1.2 + torch.sin(times_N + 6 * colour_B1))
+    waveforms_BN = swell_BN * (noise_BN + colour_B1 * noise_BN.roll(1, 1))
+    return SpeechBatch(waveforms_BN, torch.tensor(samples), (), 0, len(samples))
+
+
+def rows_of(batch: SpeechBatch, first: int, last: int) -> SpeechBatch:
+    """Rows first to last of `batch`, as the process that holds them gets them."""
+    rows = slice(first, last)
+    return SpeechBatch(batch.waveforms_BN[rows], batch.samples_B[rows], (), first, batch.all_rows)
+
+
+def run(
+    objective: QuantisedObjective, batch: SpeechBatch, progress: float = 0.5, seed: int = 0
+) -> ObjectiveOutput:
+    return objective(batch, progress, torch.Generator().manual_seed(seed))
+
+
+def gradients(objective: QuantisedObjective, loss: Tensor) -> dict[str, Tensor]:
+    names, parameters = zip(*objective.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+# --- by hand -----------------------------------------------------------------------------------
+
+
+class ByHand:
+    """What the objective should say of a batch in evaluation mode, frame by frame, in float64."""
+
+    def __init__(self, objective: QuantisedObjective, batch: SpeechBatch, seed: int = 0) -> None:
+        self.objective, self.settings = objective, objective.settings
+        encoder, generator = objective.encoder, torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            features = encoder.front_end(batch.waveforms_BN, batch.samples_B)
+            frames = features.mask_BT.shape[1]
+            mask_BT = span_masks(batch.all_rows, frames, objective.mask, generator)
+            mask_BT &= features.mask_BT
+            seen_BTD = features.features_BTD.clone()
+            seen_BTD[mask_BT] = objective.mask_embedding_D
+            hidden_BTD = encoder.context(seen_BTD, features.mask_BT)[-1].hidden_BTD
+        self.features_BTD, self.hidden_BTD = features.features_BTD.numpy(), hidden_BTD.numpy()
+        self.mask_BT, self.real_BT = mask_BT.numpy(), features.mask_BT.numpy()
+        books = objective.codebooks
+        self.words_GVE = books.codewords_GVE.detach().double().numpy()
+        self.score, self.project, self.guess = (
+            (layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy())
+            for layer in (books.scores, books.projection, objective.guess)
+        )
+        self.frames = [np.flatnonzero(row) for row in self.mask_BT]
+        self.scores = [
+            [self.scores_of(row, t) for t in frames] for row, frames in enumerate(self.frames)
+        ]
+        width = MASKED_MOST(objective, frames)
+        draws = torch.rand(len(SAMPLES), width, self.settings.negatives, generator=generator)
+        self.draws = draws.numpy()
+
+    def scores_of(self, row: int, frame: int) -> np.ndarray:
+        feature_D = self.features_BTD[row, frame].astype(np.float64)
+        normal_D = (feature_D - feature_D.mean()) / np.sqrt(feature_D.var() + 1e-5)
+        weight, bias = self.score
+        return (weight @ normal_D + bias).reshape(self.settings.groups, self.settings.codewords)
+
+    def vector(self, code: Sequence[int]) -> np.ndarray:
+        """The codewords of one centre, side by side."""
+        return np.concatenate([self.words_GVE[g, v] for g, v in enumerate(code)])
+
+    def similarity(self, row: int, frame: int, code: Sequence[int]) -> float:
+        guess = self.guess[0] @ self.hidden_BTD[row, frame].astype(np.float64) + self.guess[1]
+        centre = self.project[0] @ self.vector(code) + self.project[1]
+        cosine = guess @ centre / np.linalg.norm(guess) / np.linalg.norm(centre)
+        return float(cosine / self.settings.similarity_temperature)
+
+    def candidates(self, row: int, place: int, codes: list[tuple[int, ...]]) -> list[Any]:
+        """The codes that a masked frame might be compared with."""
+        if self.settings.codewords**self.settings.groups <= 144:
+            return list(np.ndindex(*[self.settings.codewords] * self.settings.groups))
+        others = [code for other, code in enumerate(codes) if other != place]
+        return [others[int(draw * len(others))] for draw in self.draws[row, place] if others]
+
+    def losses(self, loss: str) -> tuple[list[float], list[bool]]:
+        """The loss of every masked frame, and whether the positive came out first."""
+        values, firsts = [], []
+        for row, scores in enumerate(self.scores):
+            codes = [tuple(int(v) for v in s.argmax(-1)) for s in scores]
+            for place, code in enumerate(codes):
+                positive = self.similarity(row, self.frames[row][place], code)
+                negatives = [
+                    self.similarity(row, self.frames[row][place], other)
+                    for other in self.candidates(row, place, codes)
+                    if not np.array_equal(self.vector(other), self.vector(code))
+                ]
+                if loss == "bce":
+                    wrong = [-np.log(1 - 1 / (1 + np.exp(-s))) for s in negatives]
+                    values.append(np.log(1 + np.exp(-positive)) + (np.mean(wrong) if wrong else 0))
+                else:
+                    every = np.exp([positive, *negatives])
+                    values.append(-np.log(every[0] / every.sum()))
+                firsts.append(bool(negatives) and positive > max(negatives))
+        return values, firsts
+
+    def usage(self, hard: bool) -> np.ndarray:
+        """(G, V): how often the masked frames take each codeword, or how likely."""
+        rows = [s for scores in self.scores for s in scores]
+        if hard:
+            return np.mean([np.eye(self.settings.codewords)[s.argmax(-1)] for s in rows], axis=0)
+        return np.mean([np.exp(s) / np.exp(s).sum(-1, keepdims=True) for s in rows], axis=0)
+
+
+def MASKED_MOST(objective: QuantisedObjective, frames: int) -> int:
+    return quantised.masked_frames(frames, objective.mask)
+
+
+def hand_perplexity(shares_GV: np.ndarray) -> list[float]:
+    return [float(np.exp(-sum(p * np.log(p) for p in row if p > 0))) for row in shares_GV]
+
+
+@by_loss
+@by_centres
+@by_mask
+def test_contrast_and_accuracy_are_those_of_a_loop_over_frames(
+    loss: str, centres: dict[str, int], mask: MaskSection
+) -> None:
+    objective, batch = objective_of(mask, loss=loss, **centres).eval(), batch_of()
+    losses, firsts = ByHand(objective, batch).losses(loss)
+    output = run(objective, batch)
+    assert output.loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
+    assert output.measures["contrast"].item() == pytest.approx(np.mean(losses), rel=1e-4)
+    assert output.measures["accuracy"].item() == pytest.approx(np.mean(firsts), abs=1e-6)
+
+
+@by_loss
+def test_centres_of_identical_codewords_are_not_negatives_of_each_other(loss: str) -> None:
+    objective, batch = objective_of(loss=loss, **FEW).eval(), batch_of()
+    with torch.no_grad():
+        objective.codebooks.codewords_GVE[0, 1:3] = objective.codebooks.codewords_GVE[0, 0]
+    by_hand = ByHand(objective, batch)
+    assert {tuple(s.argmax(-1)) for row in by_hand.scores for s in row} & {(0, 0), (1, 0), (2, 0)}
+    losses, _ = by_hand.losses(loss)
+    assert run(objective, batch).loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@by_mask
+def test_diversity_perplexity_and_penalty_by_hand(mask: MaskSection) -> None:
+    settings = {**FEW, "diversity": 0.7, "feature_penalty": 3.0}
+    objective, batch = objective_of(mask, **settings).eval(), batch_of()
+    by_hand, output = ByHand(objective, batch), run(objective, batch)
+    words = objective.settings.groups * objective.settings.codewords
+    diversity = (words - sum(hand_perplexity(by_hand.usage(hard=False)))) / words
+    penalty = np.mean(by_hand.features_BTD[by_hand.real_BT] ** 2)
+    measures = {name: value.item() for name, value in output.measures.items()}
+    hard = np.mean(hand_perplexity(by_hand.usage(hard=True)))
+    assert measures["diversity"] == pytest.approx(diversity, rel=1e-4)
+    assert measures["perplexity"] == pytest.approx(hard, rel=1e-4)
+    assert measures["masked_share"] == pytest.approx(
+        by_hand.mask_BT.sum() / by_hand.real_BT.sum(), rel=1e-6
+    )
+    expected = measures["contrast"] + 0.7 * diversity + 3 * penalty
+    assert output.loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+# --- negatives ---------------------------------------------------------------------------------
+
+
+def test_frames_of_the_same_centre_are_no_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Candidates] = []
+
+    def watched(candidates: Candidates, loss: Any) -> Tensor:
+        seen.append(candidates)
+        return contrast(candidates, loss)
+
+    monkeypatch.setattr(quantised, "contrast", watched)
+    objective, batch = objective_of(**MANY).eval(), batch_of([12_000])
+    scores = ByHand(
+        objective, batch_of()
+    ).scores  # of a larger batch; only their shape matters here
+    assert scores
+    run(objective, batch)
+    own_MM = ByHand.__new__(ByHand)
+    del own_MM
+    times_MM = seen[0].times_BMC[0]
+    similar_MM = (seen[0].others_BMC[0] - seen[0].positive_BM[0][:, None]).abs() < 1e-5
+    assert similar_MM.sum() > len(times_MM), "some frames share a centre, or this shows nothing"
+    assert (times_MM[similar_MM] == 0).all()
+    assert (times_MM.sum(1) > 0).all()
+
+
+@by_loss
+@by_centres
+def test_one_codeword_for_all_frames_is_finite_and_found_nowhere(
+    loss: str, centres: dict[str, int]
+) -> None:
+    objective = objective_of(loss=loss, diversity=1, feature_penalty=1, **centres)
+    with torch.no_grad():
+        objective.codebooks.scores.bias.unflatten(0, (2, -1))[:, 1] = 1000
+    output = run(objective, batch_of())
+    assert output.measures["perplexity"].item() == pytest.approx(1)
+    assert all(value.isfinite() for value in output.measures.values())
+    assert all(g.isfinite().all() for g in gradients(objective, output.loss).values())
+    if centres is MANY:
+        assert output.measures["accuracy"] == 0
+        if loss == "infonce":
+            assert output.measures["contrast"] == 0
+
+
+# --- codebooks ---------------------------------------------------------------------------------
+
+
+def test_temperature_falls_by_equal_factors() -> None:
+    section = QuantisedSection(gumbel_start=2.0, gumbel_end=0.5)
+    course = [gumbel_temperature(section, progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+    assert course == pytest.approx([2, 2**0.5, 1, 0.5**0.5, 0.5])
+    objective = objective_of(gumbel_start=2.0, gumbel_end=0.5, **FEW)
+    assert run(objective, batch_of(), progress=0.5).measures["temperature"] == 1
+
+
+# --- randomness and processes ------------------------------------------------------------------
+
+
+def test_weights_follow_from_the_seed_alone() -> None:
+    first = objective_of(**FEW)
+    torch.rand(3)
+    state = torch.get_rng_state()
+    second = objective_of(**FEW)
+    assert torch.get_rng_state().equal(state)
+    pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
+    assert all(name == other and a.equal(b) for (name, a), (other, b) in pairs)
+    encoder = TransformerEncoder(CONFIGS["compact"], "tec", seed=1).state_dict()
+    assert all(value.equal(encoder[name]) for name, value in first.encoder.state_dict().items())
+    other = QuantisedObjective(
+        first.encoder, first.settings, first.mask, GuardSection(), seed=3
+    ).state_dict()
+    for name in ("mask_embedding_D", "guess.weight", "codebooks.codewords_GVE"):
+        assert not other[name].equal(first.state_dict()[name])
+
+
+@by_centres
+def test_the_same_generator_means_the_same_loss(centres: dict[str, int]) -> None:
+    objective, batch = objective_of(**centres), batch_of()
+    losses = [run(objective, batch, seed=seed).loss.item() for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+class Meeting:
+    """Stands for the exchange of two processes, which are threads here."""
+
+    def __init__(self) -> None:
+        self.barrier, self.own = threading.Barrier(2, timeout=60), threading.local()
+        self.said: list[Tensor] = [torch.empty(0), torch.empty(0)]
+
+    def mean(self, value: Tensor) -> Tensor:
+        self.said[self.own.number] = value
+        self.barrier.wait()
+        mean = (self.said[0] + self.said[1]) / 2
+        self.barrier.wait()
+        return mean
+
+    def run(self, work: Callable[[int], ObjectiveOutput]) -> list[ObjectiveOutput]:
+        def process(number: int) -> ObjectiveOutput:
+            self.own.number = number
+            return work(number)
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(process, range(2)))
+
+
+@by_loss
+@by_centres
+@by_mask
+def test_two_processes_have_the_loss_and_gradient_of_one(
+    loss: str, centres: dict[str, int], mask: MaskSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = objective_of(mask, loss=loss, diversity=0.5, feature_penalty=2, **centres)
+    batch, meeting = batch_of(), Meeting()
+    whole = run(objective, batch)
+    monkeypatch.setattr(quantised, "mean_over_processes", meeting.mean)
+    parts = [rows_of(batch, 0, 2), rows_of(batch, 2, 4)]
+    outputs = meeting.run(lambda number: run(objective, parts[number]))
+    wanted = gradients(objective, whole.loss)
+    for output in outputs:
+        assert output.loss.item() == pytest.approx(whole.loss.item(), rel=1e-5)
+        for name in set(whole.measures) - {"effective_rank"}:
+            assert output.measures[name].item() == pytest.approx(whole.measures[name].item())
+    # the gradient of one process's loss runs through the exchange into both
+    for name, gradient in gradients(objective, outputs[1].loss).items():
+        assert torch.allclose(gradient, wanted[name], atol=2e-5, rtol=1e-3), name
+
+
+# --- frames that count, numbers, and learning --------------------------------------------------
+
+
+@by_centres
+@by_mask
+def test_what_lies_behind_the_ends_changes_nothing(
+    centres: dict[str, int], mask: MaskSection
+) -> None:
+    objective, batch = objective_of(mask, diversity=1, feature_penalty=1, **centres), batch_of()
+    behind_BN = torch.arange(batch.waveforms_BN.shape[1]) >= batch.samples_B[:, None]
+    louder = replace(batch, waveforms_BN=torch.where(behind_BN, 5.0, batch.waveforms_BN))
+    assert run(objective, louder).loss.item() == pytest.approx(run(objective, batch).loss.item())
+
+
+def test_nothing_is_asked_about_padding() -> None:
+    objective, batch = objective_of(**FEW), batch_of([12_000, 900])
+    real_BT = objective.encoder.front_end(batch.waveforms_BN, batch.samples_B).mask_BT
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        masked = objective._masked_frames(batch, real_BT, generator)
+        assert not (masked.mask_BT & ~real_BT).any()
+        assert (masked.mask_BT.gather(1, masked.frames_BM) == (masked.counts_BM == 1)).all()
+        assert masked.counts_BM.sum() == masked.mask_BT.sum()
+        assert (masked.counts_BM.diff(dim=1) <= 0).all()  # those that count come first
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@by_centres
+def test_everything_learns(config: EncoderConfig, centres: dict[str, int]) -> None:
+    objective = objective_of(config=config, diversity=0.1, feature_penalty=0.1, **centres)
+    # without biases: every row would do
+    for name, gradient in gradients(objective, run(objective, batch_of()).loss).items():
+        assert gradient.isfinite().all(), name
+        if not name.endswith("query_key_value.bias"):  # keys' biases change nothing in a softmax
+            assert gradient.abs().max() > 0, name
+
+
+def test_codebooks_and_front_end_learn_from_the_contrast_alone() -> None:
+    objective = objective_of(**FEW)
+    found_g = gradients(objective, run(objective, batch_of()).loss)
+    assert found_g["codebooks.scores.weight"].abs().max() > 1e-6  # straight through the choice
+    assert found_g["encoder.front.projection.weight"].abs().max() > 0
+
+
+@by_loss
+@by_centres
+def test_bfloat16_changes_the_loss_little(loss: str, centres: dict[str, int]) -> None:
+    objective = objective_of(loss=loss, diversity=1, feature_penalty=1, **centres).eval()
+    exact = run(objective, batch_of())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = run(objective, batch_of())
+    assert rough.loss.dtype == torch.float32
+    assert rough.loss.item() == pytest.approx(exact.loss.item(), rel=0.05)
+    assert all(g.isfinite().all() for g in gradients(objective, rough.loss).values())
+
+
+def test_measures_are_detached_scalars_and_guards_watch_them() -> None:
+    objective = objective_of(**FEW)
+    measures = run(objective, batch_of()).measures
+    assert set(measures) == {
+        *("contrast", "diversity", "perplexity", "accuracy", "temperature", "masked_share"),
+        "effective_rank",
+    }
+    assert all(value.shape == () and not value.requires_grad for value in measures.values())
+    limits = {guard.measure: guard.least for guard in objective.guards}
+    assert limits == {"perplexity": 1.2, "effective_rank": 2.0}
+    assert limits.keys() <= measures.keys()
+
+
+def test_codebooks_that_cannot_share_the_width_are_refused() -> None:
+    with pytest.raises(RecipeError, match="quantised.dim = 256 does not divide"):
+        objective_of(groups=3, codewords=2, dim=256)
