@@ -8,7 +8,7 @@ ENCODER: `logmel` (log-mel statistics, no encoder), `compact` or `table1` (rando
 Without --table2: a linear SVM on means and standard deviations of all layers. Conditions: plain;
 adapted = each speaker's features standardised over their own unlabelled utterances, those of the
 test speaker included. With --table2: linear heads on means of the last layer, three seeds each,
-with the same encoder with random weights beside a pretrained one (mfas.evaluate.table2).
+with the same encoder with random weights beside a pretrained one (mfas.evaluate.head_probe).
 """
 
 import argparse
@@ -22,9 +22,9 @@ from mfas.config import EncoderSection
 from mfas.corpora import Manifest, read_manifest
 from mfas.encoders import TransformerEncoder, load_encoder
 from mfas.evaluate.bootstrap import Interval
+from mfas.evaluate.head_probe import HeadRow, ValueScores, head_probe
+from mfas.evaluate.linear_probe import ProbeResult, linear_probe
 from mfas.evaluate.pooling import PooledFrames, pool_corpus, pool_log_mel
-from mfas.evaluate.probe import ProbeResult, linear_probe
-from mfas.evaluate.table2 import SEEDS, Table2Row, ValueScores, table2_probe
 
 RANDOM = ("compact", "table1")
 
@@ -65,8 +65,7 @@ def print_table2(options: argparse.Namespace, manifest: Manifest) -> None:
     print(f"{'encoder':<32}{'readout':<11}{'UA':>6}{'95 % interval':>17}{'WA':>7}   {values}")
     for name in options.encoders:
         for called, pooled in pool(name, manifest):
-            rows = table2_probe(pooled, manifest, options.split, options.seed, SEEDS)
-            for row in rows:
+            for row in head_probe(pooled, manifest, options.split, options.seed):
                 print(table2_line(called, row), flush=True)
 
 
@@ -94,7 +93,7 @@ def interval(ci95: Interval) -> str:
     return f"[{100 * ci95.low:.1f}, {100 * ci95.high:.1f}]"
 
 
-def table2_line(name: str, row: Table2Row) -> str:
+def table2_line(name: str, row: HeadRow) -> str:
     readout = row.readout if row.seed is None else f"{row.readout} {row.seed}"
     classes = f"{'':>30}" if row.classes is None else accuracy(row.classes)
     return f"{name[-31:]:<32}{readout:<11}{classes}   {spelled(row.values)}".rstrip()

@@ -100,7 +100,7 @@ def make_recipe(speech_manifest: Path, tiny_folder: Path) -> Callable[..., Pretr
             "held_out": 0.4,
             "gain_db": 3.0,
         },
-        "encoder": {"start": str(tiny_folder), "dropout": 0.0},
+        "encoder": {"start": str(tiny_folder), "dropout": 0.1},
         "continuous": {"layers": 2, "mel_weight": 0.5},
         "quantised": {"dim": 16},
         "mask": {"span": 4},

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -119,6 +120,8 @@ def pretrain(options: Namespace) -> int:
     out: Path = options.out or Path("runs") / recipe.name
     with show_progress() as progress:
         result = run(recipe, out, options.resume, progress=progress)
+    if os.environ.get("RANK", "0") != "0":  # one of several processes says it
+        return 0
     rates = result["held_out"]
     scored = f", CER {100 * rates['cer']:.1f} % on held-out speakers" if rates else ""
     stdout().print(

@@ -83,9 +83,9 @@ class TransformerEncoder(SpeechEncoder):
 
     @classmethod
     def load(
-        cls, folder: Path, role: Role = "sec", dropout: float | None = None
+        cls, folder: Path, role: Role = "sec", **changes: str | float
     ) -> "TransformerEncoder":
-        """Read what `save` wrote; `dropout` replaces its own.
+        """Read what `save` wrote; `changes` are made to its config, such as dropout or name.
 
         Raises `ModelError` if it is not there, damaged or of a newer format.
         """
@@ -95,9 +95,7 @@ class TransformerEncoder(SpeechEncoder):
             raise ModelError(f"{folder}: not an encoder of this version of mfas; update mfas")
         try:
             trained = bool(described.pop("trained"))
-            config = EncoderConfig.from_json(described)
-            if dropout is not None:
-                config = replace(config, dropout=dropout)
+            config = replace(EncoderConfig.from_json(described), **changes)
             encoder = cls(config, role)
             encoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:

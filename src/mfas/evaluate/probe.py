@@ -1,165 +1,107 @@
-"""How well does a linear readout of a frozen encoder recognise emotion, for speakers it never saw?
+"""What a frozen encoder is worth, by every probe: one side of a row of Table 2, as JSON.
 
-`PooledFrames` and a manifest enter, a `ProbeResult` leaves. Nothing is chosen on a test speaker:
-the SVM's C is chosen by cross-validation over groups of training speakers.
-
-Two conditions, never mixed up:
-
-- plain: features are standardised by the statistics of the training utterances;
-- adapted: before that, each speaker's features are brought to zero mean and unit variance over
-  their own utterances. That needs no labels, but it does need a test speaker's recordings.
-
-Choices: mean and standard deviation of every output side by side; SVM with a linear kernel, one
-against one, classes weighted inversely to their size because UA is what C is chosen by.
-
-Shape legend: U utterances, V training utterances, F features.
+Heads on the last layer are what Table 2 of MFAS (arXiv 2306.09361) compares (`head_probe`); the
+linear SVM on all layers, plain and adapted, stands beside them (`linear_probe`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sklearn.svm import SVC
 
-from mfas.corpora import Manifest, make_folds
-from mfas.errors import ModelError
-from mfas.evaluate.bootstrap import Interval, bootstrap_intervals
+from mfas.corpora import Manifest
+from mfas.evaluate.bootstrap import bootstrap_intervals
+from mfas.evaluate.head_probe import VALUES, HeadRow, ValueScores, head_probe
+from mfas.evaluate.linear_probe import ProbeResult, linear_probe
 from mfas.evaluate.metrics import unweighted_accuracy, weighted_accuracy
 from mfas.evaluate.pooling import PooledFrames
 
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # C, for a kernel that is divided by F
-INNER_PARTS = 5  # groups of training speakers at most
-_CONSTANT = 1e-6  # a feature that varies less than this is left unscaled
-
 
 @dataclass(frozen=True)
-class ProbeResult:
-    """Scores in 0..1, pooled over all test utterances; intervals resample speakers.
+class Probes:
+    """All probes of one encoder on one corpus. heads: as `head_probe` gives them."""
 
-    adapted: whether the unlabelled recordings of the test speakers were used. fold_ua, chosen: of
-    each fold; chosen is C, or the number of epochs (see `table2`). predicted: of each utterance, in
-    the manifest's order, so that two probes can be compared in pairs.
-    """
-
-    encoder: str
-    adapted: bool
-    ua: float
-    wa: float
-    ua_ci95: Interval
-    wa_ci95: Interval
-    fold_ua: tuple[float, ...]
-    chosen: tuple[float, ...]
-    predicted: tuple[str, ...]
+    heads: tuple[HeadRow, ...]
+    plain: ProbeResult
+    adapted: ProbeResult
 
 
-def linear_probe(
-    pooled: PooledFrames,
-    manifest: Manifest,
-    adapted: bool,
-    layers: Sequence[str] = (),
-    split: str = "lospo",
-    seed: int = 0,
-) -> ProbeResult:
-    """Test a linear SVM on every fold of `split`. layers: names in `pooled.layers`, or all.
-
-    seed: of the groups of training speakers that C is chosen on (it matters where several speakers
-    have as many utterances); the SVM itself has no chance in it. Raises `ModelError` for a layer
-    that there is not, `ManifestError` where speakers or classes do not suffice.
-    """
-    features_UF = utterance_features(pooled, layers)
-    if adapted:
-        features_UF = per_speaker(features_UF, [u.speaker for u in manifest])
-    labels_U = np.array([u.label for u in manifest])
-    predicted_U = np.empty_like(labels_U)
-    chosen, fold_ua = [], []
-    for fold in make_folds(manifest, split, seed, 0.0, "paper"):  # its choices are made below
-        train, test = list(fold.train), list(fold.test)
-        training = Manifest(tuple(manifest.utterances[i] for i in train))
-        c = choose_c(features_UF[train], training, split, seed)
-        predicted_U[test] = _classify(features_UF, labels_U, train, test, [c])[0]
-        chosen.append(c)
-        fold_ua.append(unweighted_accuracy(list(labels_U[test]), list(predicted_U[test])))
-    return score(pooled.name, adapted, manifest, predicted_U.tolist(), fold_ua, chosen)
-
-
-def choose_c(features_VF: np.ndarray, training: Manifest, split: str, seed: int) -> float:
-    """The C of `GRID` with the best UA over groups of `training`'s speakers (sessions for `loso`).
-
-    The smallest of equals. It is given the training utterances alone, so it cannot see others.
-    """
-    labels_V = np.array([u.label for u in training])
-    predicted_CV = np.empty((len(GRID), len(labels_V)), dtype=labels_V.dtype)
-    parts = split if split == "loso" else f"groups:{min(INNER_PARTS, len(training.speakers))}"
-    for fold in make_folds(training, parts, seed, 0.0, "paper"):
-        train, held_out = list(fold.train), list(fold.test)
-        predicted_CV[:, held_out] = _classify(features_VF, labels_V, train, held_out, GRID)
-    scores = [unweighted_accuracy(labels_V, predicted_V) for predicted_V in predicted_CV]
-    return GRID[int(np.argmax(scores))]
-
-
-def utterance_features(pooled: PooledFrames, layers: Sequence[str] = ()) -> np.ndarray:
-    """Means and standard deviations of the named layers (of all) side by side, float64 (U, F)."""
-    unknown = sorted(set(layers) - set(pooled.layers))
-    if unknown:
-        known = ", ".join(pooled.layers)
-        raise ModelError(f"{pooled.name}: has no layer {unknown[0]}; choose from {known}")
-    rows = [pooled.layers.index(name) for name in layers or pooled.layers]
-    return pooled.statistics_ULSD[:, rows].reshape(len(pooled.statistics_ULSD), -1).astype(float)
-
-
-def per_speaker(features_UF: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
-    """Zero mean and unit variance over the utterances of each speaker; one utterance gives zeros."""
-    adapted_UF = np.empty_like(features_UF)
-    for speaker in sorted(set(speakers)):
-        own_U = np.array(speakers) == speaker
-        adapted_UF[own_U] = standardised(features_UF[own_U], features_UF[own_U])
-    return adapted_UF
-
-
-def standardised(features_UF: np.ndarray, reference_VF: np.ndarray) -> np.ndarray:
-    """`features_UF` in units of `reference_VF`'s mean and standard deviation."""
-    deviation_F = reference_VF.std(axis=0)
-    scale_F = np.where(deviation_F > _CONSTANT, deviation_F, 1)
-    return (features_UF - reference_VF.mean(axis=0)) / scale_F
-
-
-def _classify(
-    features_UF: np.ndarray,
-    labels_U: np.ndarray,
-    train: Sequence[int],
-    test: Sequence[int],
-    grid: Sequence[float],
-) -> np.ndarray:
-    """Labels of `test` for every C of `grid`, by SVMs that saw `train`: (C, test)."""
-    scaled_UF = standardised(features_UF, features_UF[train])
-    kernel_UV = scaled_UF @ scaled_UF[train].T / scaled_UF.shape[1]
-    predicted = []
-    for c in grid:
-        machine = SVC(C=c, kernel="precomputed", class_weight="balanced")
-        machine.fit(kernel_UV[train], labels_U[train])
-        predicted.append(machine.predict(kernel_UV[test]))
-    return np.array(predicted)
-
-
-def score(
-    encoder: str,
-    adapted: bool,
-    manifest: Manifest,
-    predicted: Sequence[str],
-    fold_ua: Sequence[float],
-    chosen: Sequence[float],
-) -> ProbeResult:
-    """Scores of what was `predicted` for each utterance of `manifest`."""
-    true, speakers = [u.label for u in manifest], [u.speaker for u in manifest]
-    ua_ci95, wa_ci95 = bootstrap_intervals(true, predicted, speakers)
-    return ProbeResult(
-        encoder=encoder,
-        adapted=adapted,
-        ua=unweighted_accuracy(true, predicted),
-        wa=weighted_accuracy(true, predicted),
-        ua_ci95=ua_ci95,
-        wa_ci95=wa_ci95,
-        fold_ua=tuple(fold_ua),
-        chosen=tuple(chosen),
-        predicted=tuple(predicted),
+def run_probes(
+    pooled: PooledFrames, manifest: Manifest, split: str = "lospo", seed: int = 0
+) -> Probes:
+    """Every probe on the same folds. Raises the errors of `head_probe`."""
+    return Probes(
+        heads=head_probe(pooled, manifest, split, seed),
+        plain=linear_probe(pooled, manifest, adapted=False, split=split, seed=seed),
+        adapted=linear_probe(pooled, manifest, adapted=True, split=split, seed=seed),
     )
+
+
+def table2_probe(
+    pooled: PooledFrames, manifest: Manifest, split: str = "lospo", seed: int = 0
+) -> dict[str, Any]:
+    """What `run_probes` finds, as JSON.
+
+    ua, wa, ua_ci95, wa_ci95: of the heads, means over their seeds. seeds_ua: of each. svm: the same
+    of the linear SVM, `plain` and `adapted`. vad: lists in the order valence, arousal, dominance
+    (mse and ccc of the heads, means over seeds; ridge_mse, ridge_ccc; mean_mse, of the mean
+    predictor), or None. predicted: numbers of `classes`, one list for each seed or SVM, in the
+    order of the manifest, for paired comparisons.
+    """
+    probes = run_probes(pooled, manifest, split, seed)
+    heads = [row.classes for row in probes.heads if row.readout == "head" and row.classes]
+    return {
+        "split": split,
+        "seed": seed,
+        "classes": list(manifest.classes),
+        **_over_seeds(manifest, heads),
+        "seeds_ua": [head.ua for head in heads],
+        "svm": {
+            "plain": _over_seeds(manifest, [probes.plain]),
+            "adapted": _over_seeds(manifest, [probes.adapted]),
+        },
+        "vad": _values(probes.heads),
+    }
+
+
+def _over_seeds(manifest: Manifest, results: Sequence[ProbeResult]) -> dict[str, Any]:
+    """All seeds' predictions together: their UA is the mean of the seeds' UAs, and so is WA.
+
+    A resampled speaker brings along what every seed said of them.
+    """
+    times = len(results)
+    true = [u.label for u in manifest] * times
+    speakers = [u.speaker for u in manifest] * times
+    predicted = [label for result in results for label in result.predicted]
+    ua_ci95, wa_ci95 = bootstrap_intervals(true, predicted, speakers)
+    number = {name: i for i, name in enumerate(manifest.classes)}
+    return {
+        "ua": unweighted_accuracy(true, predicted),
+        "wa": weighted_accuracy(true, predicted),
+        "ua_ci95": [ua_ci95.low, ua_ci95.high],
+        "wa_ci95": [wa_ci95.low, wa_ci95.high],
+        "predicted": [[number[label] for label in result.predicted] for result in results],
+    }
+
+
+def _values(rows: Sequence[HeadRow]) -> dict[str, list[float]] | None:
+    """Valence, arousal and dominance by every readout; None where the corpus does not tell them."""
+    by_readout: dict[str, list[ValueScores]] = {}
+    for row in rows:
+        if row.values is not None:
+            by_readout.setdefault(row.readout, []).append(row.values)
+    if not by_readout:
+        return None
+
+    def mean(readout: str, score: str) -> list[float]:
+        told = [getattr(values, score) for values in by_readout[readout]]
+        return [float(np.mean([scores[name] for scores in told])) for name in VALUES]
+
+    return {
+        "mse": mean("head", "mse"),
+        "ccc": mean("head", "ccc"),
+        "ridge_mse": mean("ridge", "mse"),
+        "ridge_ccc": mean("ridge", "ccc"),
+        "mean_mse": mean("constant", "mse"),
+    }

@@ -10,9 +10,10 @@ Shape legend: B rows of this process, N samples.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from mfas.encoders import TransformerEncoder
 
@@ -94,8 +95,24 @@ def mean_over_processes(value: Tensor) -> Tensor:
     Its backward pass gives each process the gradient of its own share, so that the average that
     data-parallel training takes of the gradients is the gradient of the whole.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not (distributed.is_available() and distributed.is_initialized()):
         return value
-    from torch.distributed.nn.functional import all_reduce
+    return _SumOverProcesses.apply(value) / distributed.get_world_size()
 
-    return all_reduce(value.clone()) / torch.distributed.get_world_size()
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum over processes forwards, and of gradients backwards; torch has none that is public."""
+
+    @staticmethod
+    def forward(_context: Any, value: Tensor) -> Tensor:
+        return _summed(value)
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(value: Tensor) -> Tensor:
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total

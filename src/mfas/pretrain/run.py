@@ -70,7 +70,7 @@ def pretrain(
 
 
 def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress: Progress) -> None:
-    encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed)
+    encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed, recipe.name)
     objective = make_objective(recipe, encoder)
     with _main_process_first(accelerator):
         material = read_material(recipe, encoder, partial(progress, "decoding"))
@@ -86,16 +86,19 @@ def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress
         _finish(out, trainer, material, journal.lines[-1])
 
 
-def start_encoder(settings: StartSection, objective: str, seed: int) -> TransformerEncoder:
+def start_encoder(
+    settings: StartSection, objective: str, seed: int, name: str
+) -> TransformerEncoder:
     """The encoder that a run begins with: of a size, from `seed`, or from a folder.
 
     Raises `ModelError` if the folder holds none of ours.
     """
     role: Role = "tec" if objective == "ctc" else "sec"
     if settings.start is None:
-        config = dataclasses.replace(SIZES[settings.size], dropout=settings.dropout)
+        size = SIZES[settings.size]
+        config = dataclasses.replace(size, name=name, dropout=settings.dropout)
         return TransformerEncoder(config, role, seed)
-    return TransformerEncoder.load(settings.start, role, dropout=settings.dropout)
+    return TransformerEncoder.load(settings.start, role, name=name, dropout=settings.dropout)
 
 
 def make_objective(recipe: PretrainRecipe, encoder: TransformerEncoder) -> Objective:

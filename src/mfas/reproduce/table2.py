@@ -112,7 +112,7 @@ def _baselines(
     common: PretrainRecipe, manifests: dict[str, Manifest], out: Path
 ) -> list[dict[str, Any]]:
     """The same probes on what was not pretrained."""
-    encoder = start_encoder(common.encoder, "continuous", common.seed).freeze()
+    encoder = start_encoder(common.encoder, "continuous", common.seed, RANDOM).freeze()
     rows = []
     for name, slug, probed in (
         (RANDOM, "random", encoder),

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 
 from mfas.config import ComputeSection
 
@@ -22,7 +21,6 @@ def make_accelerator(settings: ComputeSection) -> Accelerator:
     return Accelerator(
         cpu=settings.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if _use_bf16(settings) else "no",
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # all constant
     )
 
 

@@ -1,10 +1,10 @@
-"""Quantised or continuous knowledge? The downstream probe of MFAS's Table 2 (arXiv 2306.09361).
+"""How much does the last layer know? Linear heads, for Table 2 of MFAS (arXiv 2306.09361, section 4).
 
-`PooledFrames` and a manifest enter; rows of the table leave. The paper does not say how it compared
-its encoders, so all of this is a choice: the encoder is frozen; what is read is the mean of its
-last layer over each 3-second segment; separate linear heads give the class (cross-entropy) and raw
-valence, arousal and dominance (squared error); an utterance is the mean over its segments, of
-log-probabilities and of values.
+`PooledFrames` and a manifest enter; one `HeadRow` for each readout leaves. The paper does not say
+how it compared its encoders, so all of this is a choice: the encoder is frozen; what is read is the
+mean of its last layer over each 3-second segment; separate linear heads give the class
+(cross-entropy) and raw valence, arousal and dominance (squared error); an utterance is the mean
+over its segments, of log-probabilities and of values.
 
 Heads are trained by AdamW, and how many epochs is chosen on held-out training speakers, as is the
 penalty of a ridge regression in closed form. A constant (most common class, mean value) shows what
@@ -26,9 +26,9 @@ from torch.nn import functional as F
 
 from mfas.corpora import Fold, Manifest, make_folds
 from mfas.encoders.seeds import initialise
+from mfas.evaluate.linear_probe import ProbeResult, score, standardised
 from mfas.evaluate.metrics import unweighted_accuracy
 from mfas.evaluate.pooling import PooledFrames
-from mfas.evaluate.probe import ProbeResult, score, standardised
 
 VALUES = ("valence", "arousal", "dominance")
 SEEDS = (0, 1, 2)
@@ -53,7 +53,7 @@ class ValueScores:
 
 
 @dataclass(frozen=True)
-class Table2Row:
+class HeadRow:
     """One readout of one encoder. seed: of a head. classes: None for ridge; values: None without."""
 
     encoder: str
@@ -72,13 +72,13 @@ class FoldSegments:
     validation: np.ndarray
 
 
-def table2_probe(
+def head_probe(
     pooled: PooledFrames,
     manifest: Manifest,
     split: str = "lospo",
     seed: int = 0,
     seeds: Sequence[int] = SEEDS,
-) -> tuple[Table2Row, ...]:
+) -> tuple[HeadRow, ...]:
     """Rows: a constant, ridge (if all utterances have values), and a head for each of `seeds`.
 
     seed: of the folds. Raises `ManifestError` where speakers, sessions or classes do not suffice.
@@ -88,7 +88,7 @@ def table2_probe(
     readouts: list[tuple[Readout, int | None]] = [("constant", None), ("ridge", None)]
     readouts += [("head", head_seed) for head_seed in seeds]
     rows = [
-        Table2Row(
+        HeadRow(
             encoder=pooled.name,
             readout=readout,
             seed=head_seed,
