@@ -82,9 +82,7 @@ class TransformerEncoder(SpeechEncoder):
         write_json(Path(folder) / CONFIG_FILE, described)
 
     @classmethod
-    def load(
-        cls, folder: Path, role: Role = "sec", **changes: str | float
-    ) -> "TransformerEncoder":
+    def load(cls, folder: Path, role: Role = "sec", **changes: Any) -> "TransformerEncoder":
         """Read what `save` wrote; `changes` are made to its config, such as dropout or name.
 
         Raises `ModelError` if it is not there, damaged or of a newer format.
