@@ -8,16 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mfas.config import Recipe, known_keys, parse_recipe, read_recipe, recipe_to_toml
+from mfas.config import (
+    PretrainRecipe,
+    Recipe,
+    known_keys,
+    parse_recipe,
+    parse_values,
+    read_pretrain_recipe,
+    read_recipe,
+    recipe_to_toml,
+)
 from mfas.errors import RecipeError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+PRETRAINING = [path for path in RECIPES if "objective" in tomllib.loads(path.read_text())]
 KEYS = [key for key, _, _ in known_keys(Recipe)]
+MODELS = pytest.mark.parametrize("model", [Recipe, PretrainRecipe])
 
 
-def refusal(values: dict | None = None, *overrides: str) -> str:
+def refusal(values: dict | None = None, *overrides: str, model: type = Recipe) -> str:
     with pytest.raises(RecipeError) as raised:
-        parse_recipe(values or {}, overrides, origin="r.toml")
+        parse_values(model, values or {}, overrides, origin="r.toml")
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -39,10 +50,12 @@ def keys_of(values: dict, prefix: str = "") -> list[str]:
     ]
 
 
-def test_every_key_is_known_and_takes_its_default():
-    assert sorted(KEYS) == sorted(keys_of(Recipe().model_dump()))
-    for key, default, _ in known_keys(Recipe):
-        assert parse_recipe(nested(key, default)) == Recipe()
+@MODELS
+def test_every_key_is_known_and_takes_its_default(model):
+    keys = [key for key, _, _ in known_keys(model)]
+    assert sorted(keys) == sorted(keys_of(model().model_dump()))
+    for key, default, _ in known_keys(model):
+        assert parse_values(model, nested(key, default)) == model()
 
 
 def test_one_key_of_an_encoder_leaves_its_seed():
@@ -53,9 +66,20 @@ def test_one_key_of_an_encoder_leaves_its_seed():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_projects_own_recipes_are_valid(path):
+    if path in PRETRAINING:
+        assert read_pretrain_recipe(path).name == path.stem
+        return
     recipe = read_recipe(path)
     assert recipe.name == path.stem
     assert recipe.corpus.manifest is not None
+
+
+def test_a_recipe_of_another_command_is_told_apart():
+    other = next(path for path in RECIPES if path not in PRETRAINING)
+    with pytest.raises(RecipeError, match=r"that is a key of mfas crossval, not of mfas pretrain$"):
+        read_pretrain_recipe(other)
+    with pytest.raises(RecipeError, match=r"that is a key of mfas pretrain, not of mfas crossval$"):
+        read_recipe(PRETRAINING[0])
 
 
 def test_a_recipe_is_named_after_its_file_unless_it_has_a_name(tmp_path):
@@ -132,10 +156,25 @@ def test_an_unknown_key_gets_the_nearest_known_one(values, unknown, nearest):
     assert message.split()[-1].rstrip("?") in KEYS
 
 
-def test_a_key_like_no_other_is_pointed_to_the_list():
-    assert refusal({"zzzzzz": 1}).endswith(
-        "unknown key zzzzzz; see mfas crossval --help for the keys"
-    )
+@pytest.mark.parametrize(
+    ("values", "unknown", "nearest"),
+    [
+        ({"optimize": {"learning_rate": 1}}, "optimize.learning_rate", "optimize."),
+        ({"optimize": {"update": 1}}, "optimize.update", "optimize.updates"),
+        ({"mask": {"spam": 1}}, "mask.spam", "mask.span"),
+        ({"continuous": {"ema_begin": 1}}, "continuous.ema_begin", "continuous.ema_"),
+        ({"objectives": "ctc"}, "objectives", "objective"),
+    ],
+)
+def test_an_unknown_key_of_pretraining_gets_the_nearest_known_one(values, unknown, nearest):
+    message = refusal(values, model=PretrainRecipe)
+    assert message.startswith(f"r.toml: unknown key {unknown}; did you mean {nearest}")
+
+
+@MODELS
+def test_a_key_like_no_other_is_pointed_to_the_list(model):
+    message = refusal({"zzzzzz": 1}, model=model)
+    assert message == f"r.toml: unknown key zzzzzz; see mfas {model.command} --help"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +196,38 @@ def test_a_wrong_value_is_named_with_its_key(values, start):
     message = refusal(values)
     assert message.startswith(f"r.toml: {start}")
     assert len(message) > len(f"r.toml: {start}") + 10
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({"objective": "masked"}, "objective = 'masked': input should be 'quantised', 'contin"),
+        ({"speech": {"crop_seconds": []}}, "speech.crop_seconds = []: "),
+        ({"speech": {"crop_seconds": [2, 0.0]}}, "speech.crop_seconds.1 = 0.0: "),
+        ({"speech": {"crop_seconds": 3}}, "speech.crop_seconds = 3: "),
+        ({"speech": {"held_out": 1.0}}, "speech.held_out = 1.0: "),
+        ({"mask": {"share": 1.0}}, "mask.share = 1.0: "),
+        ({"mask": {"span": 0}}, "mask.span = 0: "),
+        ({"optimize": {"betas": [0.9, 1.0]}}, "optimize.betas.1 = 1.0: "),
+        ({"optimize": {"updates": 0}}, "optimize.updates = 0: "),
+        ({"optimize": {"lr": float("inf")}}, "optimize.lr = inf: "),
+        ({"encoder": {"size": "large"}}, "encoder.size = 'large': "),
+        ({"guards": {"grace": 2}}, "guards.grace = 2: "),
+    ],
+)
+def test_a_wrong_value_of_pretraining_is_named_with_its_key(values, start):
+    message = refusal(values, model=PretrainRecipe)
+    assert message.startswith(f"r.toml: {start}")
+    assert len(message) > len(f"r.toml: {start}") + 10
+
+
+def test_visible_students_need_as_many_frames_of_every_crop():
+    both = {"continuous": {"student": "visible"}, "mask": {"placement": "overlapping"}}
+    message = refusal(both, model=PretrainRecipe)
+    assert message.startswith('r.toml: continuous.student = "visible" leaves out as many frames')
+    assert message.endswith('set mask.placement = "disjoint"')
+    for section, values in both.items():
+        parse_values(PretrainRecipe, {section: values})
 
 
 def test_overrides_that_are_none():
@@ -221,10 +292,17 @@ def test_a_recipe_written_as_toml_is_the_same_recipe(recipe):
     assert parse_recipe(tomllib.loads(written)) == recipe
 
 
-def test_a_written_recipe_has_every_key_that_is_set():
-    written = keys_of(tomllib.loads(recipe_to_toml(Recipe())))
-    unset = [key for key, default, _ in known_keys(Recipe) if default is None]
-    assert sorted(written + unset) == sorted(KEYS)
+@pytest.mark.parametrize("path", PRETRAINING, ids=lambda path: path.stem)
+def test_a_pretraining_recipe_written_as_toml_is_the_same_recipe(path):
+    recipe = read_pretrain_recipe(path, ["--speech.manifest", "a b.csv", "--seed", "7"])
+    assert parse_values(PretrainRecipe, tomllib.loads(recipe_to_toml(recipe))) == recipe
+
+
+@MODELS
+def test_a_written_recipe_has_every_key_that_is_set(model):
+    written = keys_of(tomllib.loads(recipe_to_toml(model())))
+    unset = [key for key, default, _ in known_keys(model) if default is None]
+    assert sorted(written + unset) == sorted(key for key, _, _ in known_keys(model))
 
 
 def test_a_batch_is_split_into_equal_parts():

@@ -1,28 +1,21 @@
-"""Probes of frozen encoders: what they read, what they find, and that they choose without looking."""
+"""Probes of frozen encoders: what they find, and that they choose without looking."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from mfas.corpora import Manifest, Utterance, make_folds, read_manifest
-from mfas.encoders import COMPACT, TABLE1, ConvolutionSettings, TransformerEncoder
-from mfas.encoders import save_random_huggingface as save_random
-from mfas.encoders.huggingface import HuggingFaceEncoder
 from mfas.errors import ManifestError, ModelError
 from mfas.evaluate import head_probe as heads
 from mfas.evaluate import linear_probe as linear
 from mfas.evaluate import unweighted_accuracy
-from mfas.evaluate.pooling import PooledFrames, pool_corpus, pool_log_mel
+from mfas.evaluate.pooling import PooledFrames, pool_log_mel
 from mfas.evaluate.probe import table2_probe
 
-SMALL = replace(COMPACT, dim=32, ffn=64, position_groups=4)
-SMALL_TABLE1 = replace(
-    TABLE1, dim=32, ffn=64, position_groups=4, convolutions=ConvolutionSettings(channels=16)
-)
 SPEAKERS, CLASSES, TAKES, WIDTH = 6, "abc", 8, 5
 
 
@@ -71,9 +64,9 @@ def made_up(manifest, distance, offset=0.0, seed=0):
     generator = np.random.default_rng(seed)
     features_UF = generator.normal(size=(len(manifest), WIDTH))
     offsets = dict(zip(manifest.speakers, generator.normal(size=(SPEAKERS, WIDTH)), strict=True))
-    for row_F, utterance in zip(features_UF, manifest, strict=True):
-        row_F[CLASSES.index(utterance.label)] += distance
-        row_F += offset * offsets[utterance.speaker]
+    for row, utterance in enumerate(manifest):
+        features_UF[row, CLASSES.index(utterance.label)] += distance
+        features_UF[row] += offset * offsets[utterance.speaker]
     return pooled_of(features_UF)
 
 
@@ -84,6 +77,19 @@ def relabelled(manifest, change):
 def shuffled(manifest):
     labels = np.random.default_rng(1).permutation([u.label for u in manifest])
     return relabelled(manifest, lambda i, u: str(labels[i]))
+
+
+@pytest.fixture
+def few_epochs(monkeypatch):
+    """For tests that do not ask what heads learn."""
+    monkeypatch.setattr(heads, "EPOCHS", 3)
+
+
+@pytest.fixture
+def big_steps(monkeypatch):
+    """For tests of what heads learn: 3 batches an epoch are far fewer than a corpus has."""
+    monkeypatch.setattr(heads, "EPOCHS", 50)
+    monkeypatch.setattr(heads, "LEARNING_RATE", 3e-2)
 
 
 def head_ua(pooled, manifest):
@@ -156,7 +162,7 @@ def test_labels_of_the_test_speaker_change_neither_c_nor_their_predictions():
     assert results[0].fold_ua[2] != results[1].fold_ua[2]
 
 
-def test_features_of_the_test_speaker_do_not_change_a_plain_probe_of_others(monkeypatch):
+def test_features_of_the_test_speaker_do_not_change_a_plain_probe_of_others():
     """C of the fold that tests s2, and what its classifier is, are made without s2's features."""
     manifest = corpus()
     pooled = made_up(manifest, 1.5)
@@ -195,14 +201,14 @@ def test_sessions_are_kept_whole_where_the_split_does_so(tone_corpus):
 # ---- heads on the last layer
 
 
-def test_heads_find_classes_that_lie_apart_and_nothing_in_shuffled_labels():
+def test_heads_find_classes_that_lie_apart_and_nothing_in_shuffled_labels(big_steps):
     manifest = corpus()
     pooled = made_up(manifest, 12)
     assert head_ua(pooled, manifest) == [1, 1, 1]
     assert all(0.2 < ua < 0.48 for ua in head_ua(pooled, shuffled(manifest)))
 
 
-def test_a_corpus_without_values_gives_classes_only():
+def test_a_corpus_without_values_gives_classes_only(few_epochs):
     manifest = corpus()
     rows = heads.head_probe(made_up(manifest, 3), manifest, seeds=[0])
     assert [(row.readout, row.seed) for row in rows] == [("constant", None), ("head", 0)]
@@ -225,10 +231,10 @@ def test_the_constant_is_the_mean_of_the_training_values():
     assert all(abs(ccc) < 0.1 for ccc in constant.ccc.values())
 
 
-def test_ridge_and_heads_find_values_that_are_linear_in_the_features():
+def test_ridge_and_heads_find_values_that_are_linear_in_the_features(big_steps):
     manifest = corpus(with_values=True)
     true_UV = np.array([[u.valence, u.arousal, u.dominance] for u in manifest])
-    mixed_UF = true_UV @ np.random.default_rng(2).normal(size=(3, WIDTH))
+    mixed_UF = true_UV @ (np.eye(3, WIDTH) + 0.2)
     constant, ridge, head = heads.head_probe(pooled_of(mixed_UF), manifest, seeds=[0])
     assert (ridge.readout, ridge.classes) == ("ridge", None)
     for name in heads.VALUES:
@@ -261,7 +267,7 @@ def test_errors_by_hand():
     assert scores.ccc == pytest.approx(dict.fromkeys(heads.VALUES, 6 / 11))
 
 
-def test_heads_never_see_the_test_speaker():
+def test_heads_never_see_the_test_speaker(big_steps):
     manifest = corpus(with_values=True)
     pooled = made_up(manifest, 1.5)
     fold = make_folds(manifest, "lospo", 0, heads.INNER_FRACTION, "inner")[2]
@@ -295,7 +301,7 @@ def test_the_epoch_is_chosen_on_validation(monkeypatch):
     assert heads.train_head(segments, targets_G, 3, torch.nn.functional.cross_entropy, 0)[1] == 4
 
 
-def test_probes_give_the_same_again_and_another_head_for_another_seed():
+def test_probes_give_the_same_again_and_another_head_for_another_seed(few_epochs):
     manifest = corpus(with_values=True)
     pooled = made_up(manifest, 1)
     one, again = (heads.head_probe(pooled, manifest, seeds=[0, 1]) for _ in range(2))
@@ -312,12 +318,13 @@ def test_probes_give_the_same_again_and_another_head_for_another_seed():
 # ---- everything together
 
 
-def test_the_json_of_table_2():
+def test_the_json_of_table_2(few_epochs):
     manifest = corpus(with_values=True)
     pooled = made_up(manifest, 1)
     found = table2_probe(pooled, manifest)
-    assert found["ua"] == pytest.approx(np.mean(head_ua(pooled, manifest)))
+    json.dumps(found)
     assert found["seeds_ua"] == head_ua(pooled, manifest)
+    assert found["ua"] == pytest.approx(np.mean(found["seeds_ua"]))
     assert found["ua_ci95"][0] < found["ua"] < found["ua_ci95"][1]
     assert [len(found["predicted"]), len(found["predicted"][0])] == [3, len(manifest)]
     for condition, adapted in (("plain", False), ("adapted", True)):
@@ -329,84 +336,3 @@ def test_the_json_of_table_2():
     assert {len(scores) for scores in found["vad"].values()} == {3}
     without = corpus()
     assert table2_probe(made_up(without, 3), without)["vad"] is None
-
-
-# ---- pooling
-
-
-def write(folder, sounds):
-    rows = []
-    for number, sound_N in enumerate(sounds):
-        path = folder / f"{number:02d}.wav"
-        soundfile.write(path, sound_N, 16_000, subtype="FLOAT")
-        rows.append(Utterance(path.name, path, "s", "a"))
-    return Manifest(tuple(rows))
-
-
-def our_encoder(config):
-    return TransformerEncoder(config, seed=3).freeze()
-
-
-@pytest.mark.parametrize("config", [SMALL, SMALL_TABLE1], ids=["log-mel", "convolutions"])
-def test_pooled_values_are_those_of_the_frames_that_the_product_sees(tmp_path, voice, config):
-    encoder = our_encoder(config)
-    sounds = [voice(20_000), voice(48_000 + 9_000, seed=1)]
-    pooled = pool_corpus(encoder, write(tmp_path, sounds))
-    assert pooled.layers == ("stem", "1", "2", "3", "4")
-    assert pooled.statistics_ULSD.shape == (2, 5, 2, config.dim)
-    assert pooled.utterance_G.tolist() == [0, 1, 1]
-    waveforms_BN = torch.zeros(2, 48_000)
-    waveforms_BN[0] = torch.from_numpy(sounds[1][:48_000])
-    waveforms_BN[1, :9_000] = torch.from_numpy(sounds[1][48_000:])
-    frames = encoder(waveforms_BN, torch.tensor([48_000, 9_000]))
-    for level, layer in enumerate(encoder.layers):
-        real_TD = frames.hidden_BLTD[:, level][frames.mask_BT].numpy()
-        mean_D, std_D = pooled.statistics_ULSD[1, layer]
-        assert np.allclose(mean_D, real_TD.mean(axis=0), atol=1e-5)
-        assert np.allclose(std_D, real_TD.std(axis=0), atol=1e-5)
-    for row, segment in enumerate((1, 2)):
-        real_TD = frames.hidden_BLTD[row, -1][frames.mask_BT[row]].numpy()
-        assert np.allclose(pooled.last_GD[segment], real_TD.mean(axis=0), atol=1e-5)
-
-
-@pytest.mark.parametrize("probed", ["log-mel", "encoder"])
-def test_neither_padding_nor_neighbours_change_pooled_values(tmp_path, voice, probed):
-    sounds = [voice(samples, seed=samples) for samples in (8_000, 48_000, 8_000, 30_011, 48_170)]
-    encoder = our_encoder(SMALL)
-    pool = pool_log_mel if probed == "log-mel" else lambda m: pool_corpus(encoder, m)
-    manifest = write(tmp_path, sounds)
-    together = pool(manifest)
-    for index, utterance in enumerate(manifest):
-        alone = pool(Manifest((utterance,)))
-        own_G = together.utterance_G == index
-        assert np.allclose(alone.statistics_ULSD[0], together.statistics_ULSD[index], atol=1e-5)
-        assert np.allclose(alone.last_GD, together.last_GD[own_G], atol=1e-5)
-
-
-def test_the_log_mel_of_a_steady_tone_varies_little(tmp_path):
-    """A recording shorter than a segment: zeros behind it would be far below its frames."""
-    seconds = np.arange(16_000) / 16_000
-    tone_N = (0.3 * np.sin(2 * np.pi * 1000 * seconds)).astype(np.float32)
-    pooled = pool_log_mel(write(tmp_path, [tone_N]))
-    assert pooled.statistics_ULSD.shape == (1, 1, 2, 80)
-    mean_F, std_F = pooled.statistics_ULSD[0, 0]
-    assert std_F[mean_F.argmax()] < 1e-3
-
-
-def test_a_hugging_face_model_is_pooled_over_the_layers_that_it_returns(tmp_path, voice):
-    save_random("wav2vec2", tmp_path / "model", seed=0, size="tiny")
-    encoder = HuggingFaceEncoder(tmp_path / "model").freeze()
-    sounds = [voice(20_000), voice(50_000)]
-    pooled = pool_corpus(encoder, write(tmp_path, sounds))
-    assert pooled.layers == tuple(map(str, encoder.layers))
-    frames = encoder(torch.from_numpy(sounds[0])[None], torch.tensor([20_000]))
-    real_LTD = frames.hidden_BLTD[0][:, frames.mask_BT[0]].numpy()
-    assert np.allclose(pooled.statistics_ULSD[0, :, 0], real_LTD.mean(axis=1), atol=1e-5)
-    assert np.allclose(pooled.statistics_ULSD[0, :, 1], real_LTD.std(axis=1), atol=1e-5)
-
-
-def test_frames_that_are_not_finite_are_refused(tmp_path, voice):
-    encoder = our_encoder(SMALL)
-    encoder.blocks[1].ffn_norm.weight.fill_(float("nan"))
-    with pytest.raises(ModelError, match="compact: gives frames that are not finite"):
-        pool_corpus(encoder, write(tmp_path, [voice(9_000)]))

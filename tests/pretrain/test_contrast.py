@@ -1,6 +1,7 @@
 """The contrast against closed forms, and which negatives are drawn."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,11 +32,13 @@ def test_negatives_are_other_masked_frames(data: st.DataObject) -> None:
         assert (times_MM[:count].sum(1) == (5 if count > 1 else 0)).all()
 
 
-def test_largest_draw_of_many_frames_stays_inside() -> None:
-    counts_BM = torch.ones(1, 98)  # here u * 97 rounds up to 97 in float32
-    times_BMM = times_drawn(torch.full((1, 98, 1), 1 - 2**-24), counts_BM)
-    assert (times_BMM.sum(2) == 1).all()
-    assert times_BMM[0, 0, 97] == times_BMM[0, 97, 96] == 1
+@pytest.mark.parametrize("frames", [2, 64, 65, 98, 129, 750])
+def test_the_largest_draw_picks_the_last_of_the_others(frames: int) -> None:
+    """No product with a number below 1 is rounded up to a frame that is not there."""
+    largest_BMS = torch.full((1, frames, 1), 1 - 2**-24)
+    times_MM = times_drawn(largest_BMS, torch.ones(1, frames))[0]
+    assert (times_MM[:-1, -1] == 1).all()
+    assert times_MM[-1, -2] == 1
 
 
 def test_all_other_frames_are_drawn_equally_often() -> None:

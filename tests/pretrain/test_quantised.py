@@ -26,6 +26,7 @@ CONFIGS = {
     "compact": replace(COMPACT, **TINY, dropout=0.0),
     "table1": replace(TABLE1, **TINY, dropout=0.0, convolutions=ConvolutionSettings(channels=16)),
 }
+TWO = {"groups": 1, "codewords": 2, "dim": 12}
 FEW = {"groups": 2, "codewords": 4, "dim": 12}  # 16 centres: all are candidates
 MANY = {"groups": 2, "codewords": 13, "dim": 12, "negatives": 7}  # 169: negatives are sampled
 MASKS = {
@@ -172,7 +173,7 @@ def hand_perplexity(shares_GV: np.ndarray) -> list[float]:
 
 
 @by_loss
-@by_centres
+@pytest.mark.parametrize("centres", [TWO, FEW, MANY], ids=["two", "few", "many"])
 @by_mask
 def test_contrast_and_accuracy_are_those_of_a_loop_over_frames(
     loss: str, centres: dict[str, int], mask: MaskSection
@@ -269,6 +270,16 @@ def test_noise_is_for_training() -> None:
     trained = run(objective, batch)
     assert run(objective.eval(), batch).loss != trained.loss
     assert run(objective, batch, progress=0.9).loss == run(objective, batch, progress=0.1).loss
+
+
+def test_perplexity_is_that_of_the_likeliest_codewords_whatever_the_noise() -> None:
+    objective, batch = objective_of(**FEW), batch_of()
+    with torch.no_grad():
+        objective.codebooks.scores.weight.zero_()
+        objective.codebooks.scores.bias.unflatten(0, (2, -1))[:, 1] = 0.1
+    measures = run(objective, batch).measures
+    assert measures["perplexity"].item() == pytest.approx(1)
+    assert measures["diversity"].item() == pytest.approx(0, abs=0.01)
 
 
 def test_weights_follow_from_the_seed_alone() -> None:
@@ -373,11 +384,20 @@ def test_everything_learns(config: EncoderConfig, centres: dict[str, int]) -> No
             assert gradient.abs().max() > 0, name
 
 
-def test_codebooks_and_front_end_learn_from_the_contrast_alone() -> None:
-    objective = objective_of(**FEW)
-    found_g = gradients(objective, run(objective, batch_of()).loss)
-    assert found_g["codebooks.scores.weight"].abs().max() > 1e-6  # straight through the choice
-    assert found_g["encoder.front.projection.weight"].abs().max() > 0
+@by_loss
+@by_centres
+def test_targets_learn_too(
+    loss: str, centres: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The straight-through choice hands gradients to the front end where guesses have none."""
+    objective = objective_of(loss=loss, **centres)
+    guesses = objective._guesses
+    monkeypatch.setattr(objective, "_guesses", lambda *given: guesses(*given).detach())
+    run(objective, batch_of()).loss.backward()
+    books, front = objective.codebooks, objective.encoder.front
+    for weight in (books.scores.weight, books.codewords_GVE, front.projection.weight):
+        assert weight.grad is not None and weight.grad.abs().max() > 1e-6
+    assert objective.guess.weight.grad is None
 
 
 @by_loss

@@ -46,11 +46,10 @@ class Convolutions(nn.Module):
 
     def forward(self, waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
         """(B, N) -> (B, T, D)."""
-        hidden_BCT = standardised(waveforms_BN, samples_B)[:, None]
+        hidden_BTC = standardised(waveforms_BN, samples_B)[..., None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            hidden_BCT = norm(convolution(hidden_BCT).transpose(1, 2)).transpose(1, 2)
-            hidden_BCT = F.gelu(hidden_BCT)
-        return self.projection(self.norm(hidden_BCT.transpose(1, 2)))
+            hidden_BTC = F.gelu(norm(_convolved(hidden_BTC, convolution)))
+        return self.projection(self.norm(hidden_BTC))
 
 
 class LogMel(nn.Module):
@@ -106,6 +105,14 @@ def standardised(waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
     centred_BN = (waveforms_BN - mean_B1) * real_BN
     variance_B1 = centred_BN.square().sum(1, keepdim=True) / samples_B[:, None]
     return centred_BN / (variance_B1 + 1e-7).sqrt()
+
+
+def _convolved(hidden_BTC: Tensor, convolution: nn.Module) -> Tensor:
+    """(B, T, C) -> (B, T', C')."""
+    hidden_BC1T = hidden_BTC.transpose(1, 2)[:, :, None]
+    weight = convolution.weight[:, :, None]
+    out = F.conv2d(hidden_BC1T, weight, stride=(1, convolution.stride[0]))
+    return out[:, :, 0].transpose(1, 2)
 
 
 def _windowed_fourier() -> Tensor:

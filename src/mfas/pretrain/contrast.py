@@ -58,8 +58,7 @@ def times_drawn(uniform_BMS: Tensor, counts_BM: Tensor) -> Tensor:
     """
     frames = counts_BM.shape[1]
     others_B11 = (counts_BM.sum(1)[:, None, None] - 1).clamp(min=0)
-    # rounding may make the largest draws one too large
-    picked_BMS = torch.minimum((uniform_BMS * others_B11).floor(), others_B11 - 1).long()
+    picked_BMS = (uniform_BMS * others_B11).long()
     own_M1 = torch.arange(frames, device=counts_BM.device)[:, None]
     picked_BMS = (picked_BMS + (picked_BMS >= own_M1)).clamp(0, frames - 1)
     times_BMM = torch.zeros(*counts_BM.shape, frames, device=counts_BM.device)

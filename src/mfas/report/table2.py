@@ -4,6 +4,7 @@ table2.json enters (`mfas reproduce table2`); report.html and table2.png leave. 
 paper's claim is computed from the scores, either way.
 """
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,12 @@ def write_table2(folder: Path) -> None:
     """Write `folder`/report.html and `folder`/table2.png from `folder`/table2.json."""
     table = read_json(folder / "table2.json")
     with plain_style():
-        write_bytes(folder / "table2.png", png(draw_table2(table)))
+        figure = png(draw_table2(table))
+    write_bytes(folder / "table2.png", figure)
     page = render_page(
         "table2.html.jinja",
         table=table,
+        figure=base64.b64encode(figure).decode(),
         verdicts=verdicts(table),
         panels=curves(table),
         view=(WIDTH, HEIGHT),

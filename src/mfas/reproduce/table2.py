@@ -122,7 +122,7 @@ def _baselines(
             corpus: _probed(probed, manifest, out / "probes" / f"{slug}-{corpus}.json")
             for corpus, manifest in manifests.items()
         }
-        rows.append({"name": name, "probes": probes})
+        rows.append({"name": name, "centres": None, "probes": probes})
     return rows
 
 
