@@ -67,7 +67,7 @@ def test_keys_stand_anywhere(recipe, mfas, monkeypatch, tmp_path):
         (["--fusion.strategy", "last:add"], "strategy last:add: unknown; levels are first"),
         (["--fusion.strategy", "best"], "strategy best:: unknown; levels are first, middle, last"),
         (["--sec.encoder", "none", "--tec.encoder", "none"], "name at least one encoder"),
-        (["--sec.encoder", "/no/encoder"], "/no/encoder: no such folder; name compact, table1"),
+        (["--sec.encoder", "/no/encoder"], "/no/encoder: no such folder; name sec-compact, tec"),
         (["--head.alexnet_weights", "/no/file"], "only head.size = paper has an AlexNet"),
         (["--evaluate.split", "kfold10"], "set evaluate.allow_optimistic = true to run it"),
         (["--evaluate.selection", "paper"], "validation leak, validation/test: choices are made"),

@@ -8,7 +8,7 @@ import pytest
 from mfas.cli import commands, main
 
 COMMANDS = (
-    *("doctor", "corpus", "crossval", "search", "train"),
+    *("doctor", "corpus", "pretrain", "crossval", "search", "train"),
     *("verify", "report", "predict", "demo"),
 )
 HELP_WITHOUT_TORCH = f"""
@@ -31,6 +31,7 @@ def test_help_of_every_command_imports_no_torch():
     for name in COMMANDS:
         assert f"usage: mfas {name}" in done.stdout
     assert "--train.lr" in done.stdout
+    assert "--optimize.lr" in done.stdout
 
 
 def test_the_module_is_the_command():
@@ -75,6 +76,9 @@ def test_doctor_says_how_to_install_an_extra(mfas, monkeypatch):
         (["corpus", "synthetic", "folder", "--sentences", "0"], "choose 1 or more"),
         (["search", "recipe.toml"], "required: --out"),
         (["train", "recipe.toml"], "required: --out"),
+        (["pretrain"], "required: RECIPE; see mfas pretrain --help"),
+        (["pretrain", "gone.toml"], "gone.toml: no such recipe; recipes are TOML files"),
+        (["pretrain", "--seed", "3", "gone.toml"], "gone.toml: no such recipe"),
         (["report"], "required: RUN"),
     ],
 )

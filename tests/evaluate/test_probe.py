@@ -162,17 +162,23 @@ def test_labels_of_the_test_speaker_change_neither_c_nor_their_predictions():
     assert results[0].fold_ua[2] != results[1].fold_ua[2]
 
 
-def test_features_of_the_test_speaker_do_not_change_a_plain_probe_of_others():
-    """C of the fold that tests s2, and what its classifier is, are made without s2's features."""
-    manifest = corpus()
-    pooled = made_up(manifest, 1.5)
-    test = np.array([u.speaker == "s2" for u in manifest])
-    changed = replace(pooled, statistics_ULSD=pooled.statistics_ULSD.copy())
-    changed.statistics_ULSD[np.flatnonzero(test)[1:]] += 50  # all of s2 but the first utterance
-    first = np.flatnonzero(test)[0]
+def test_features_of_the_test_speaker_do_not_change_a_plain_probe(big_steps):
+    """One utterance far off: were s2 part of any statistics, all others would look alike."""
+    manifest = corpus(with_values=True)
+    pooled = made_up(manifest, 3)
+    odd, *others = [i for i, u in enumerate(manifest) if u.speaker == "s2"]
+    changed = replace(
+        pooled, statistics_ULSD=pooled.statistics_ULSD.copy(), last_GD=pooled.last_GD.copy()
+    )
+    changed.statistics_ULSD[odd, :, :, :3] += 1e6
+    changed.last_GD[pooled.utterance_G == odd, :3] += 1e6
     one, other = (linear.linear_probe(p, manifest, adapted=False) for p in (pooled, changed))
     assert one.chosen[2] == other.chosen[2]
-    assert one.predicted[first] == other.predicted[first]
+    assert [one.predicted[i] for i in others] == [other.predicted[i] for i in others]
+    rows = (heads.head_probe(p, manifest, seeds=[0]) for p in (pooled, changed))
+    for one, other in zip(*rows, strict=True):
+        guesses = [row.values.predicted_UV[others] for row in (one, other)]
+        assert np.allclose(*guesses, atol=1e-5)
 
 
 def test_only_the_named_layers_are_read():

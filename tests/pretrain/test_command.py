@@ -1,7 +1,6 @@
 """`mfas pretrain`: what it prints, and one line for whatever goes wrong."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -78,12 +77,12 @@ def test_a_run_says_where_its_encoder_is(mfas, recipe, tmp_path):
     assert again == outcome
 
 
-def test_ctc_says_its_error_rate(mfas, recipe, tmp_path):
+def test_ctc_says_its_error_rate_and_what_it_leaves_out(mfas, recipe, tmp_path, caplog):
     outcome = mfas("pretrain", recipe, "--objective", "ctc", "--out", tmp_path / "run", *FAST)
     assert outcome.code == 0
     assert "% on held-out speakers; use it as" in outcome.out
-    assert len(outcome.err) == 1
-    assert outcome.err[0].endswith("left out 6: without a transcript, or shorter than theirs")
+    (warning,) = caplog.messages
+    assert warning.endswith("left out 6: without a transcript, or shorter than theirs")
 
 
 def test_without_out_a_run_is_named_after_its_recipe(mfas, recipe, tmp_path, monkeypatch):
@@ -108,7 +107,7 @@ def test_keys_stand_anywhere(mfas, recipe, tmp_path):
         (["--speech.crop_seconds", "[90]"], "every recording is shorter than 90 s; add others"),
         (["--optimize.batch_sec", "1"], "unknown key optimize.batch_sec; did you mean optimize.ba"),
         (["--objective", "hubert"], "objective = 'hubert': input should be 'quantised', 'cont"),
-        (["--continuous.layers", "4"], "continuous.layers = 4: tiny has 3; ask for less"),
+        (["--continuous.layers", "4"], "continuous.layers = 4: the encoder has 3; ask for le"),
         (["--quantised.dim", "7", "--objective", "quantised"], "quantised.dim = 7 does not divide"),
         (["--encoder.start", "gone"], "gone: has no config.json; name a folder that holds an enc"),
         (["--optimize.betas", "[0.9, 1]"], "optimize.betas.1 = 1: input should be less than 1"),
@@ -171,7 +170,7 @@ def test_manifests_that_will_not_do(rows, said, mfas, recipe, tmp_path, voice):
 @pytest.mark.parametrize(
     ("lr", "said"),
     [
-        ("0.3", ": target variance 0.0"),
+        ("0.3", ": target variance "),
         ("1e6", "(the loss is nan, the gradient's norm nan); lower optimize.lr"),
     ],
 )
@@ -235,4 +234,3 @@ def test_a_failed_run_ends_its_process(recipe, tmp_path):
     )
     assert done.returncode == 1
     assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
-    assert json.loads((tmp_path / "r" / "log.jsonl").read_text().splitlines()[0])["update"] == 3

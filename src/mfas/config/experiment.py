@@ -32,7 +32,9 @@ class EncoderSection(Section):
     """One speech encoder (paper section 5.2.1): a name, a Hub id or a local folder."""
 
     encoder: str = Field(
-        "compact", description='"compact", "table1" (ours), a Hub id, a local folder, or "none"'
+        "compact",
+        description='"sec-compact", "tec-compact" (pretrained, come with mfas), "compact", "table1" '
+        '(random weights), a Hub id, a local folder, or "none"',
     )
     revision: str | None = Field(None, description="commit of the Hub model")
     seed: int = Field(0, ge=0, description="initialisation of an encoder that has no weights yet")
@@ -42,12 +44,18 @@ class EncoderSection(Section):
 class SecSection(EncoderSection):
     """The encoder of speech-related emotional content."""
 
+    encoder: str = Field(
+        "sec-compact", description=EncoderSection.model_fields["encoder"].description
+    )
     seed: int = Field(1, ge=0, description="initialisation of an encoder that has no weights yet")
 
 
 class TecSection(EncoderSection):
-    """The encoder of textual-related emotional content; another seed, so that it is another one."""
+    """The encoder of textual-related emotional content."""
 
+    encoder: str = Field(
+        "tec-compact", description=EncoderSection.model_fields["encoder"].description
+    )
     seed: int = Field(2, ge=0, description="initialisation of an encoder that has no weights yet")
 
 

@@ -112,7 +112,7 @@ def _convolved(hidden_BTC: Tensor, convolution: nn.Module) -> Tensor:
     hidden_BC1T = hidden_BTC.transpose(1, 2)[:, :, None]
     weight = convolution.weight[:, :, None]
     out = F.conv2d(hidden_BC1T, weight, stride=(1, convolution.stride[0]))
-    return out[:, :, 0].transpose(1, 2)
+    return out.squeeze(2).transpose(1, 2)
 
 
 def _windowed_fourier() -> Tensor:

@@ -162,9 +162,9 @@ def frame_variance(values_RTD: Tensor, counted_RT: Tensor) -> Tensor:
 def _require_possible(encoder: TransformerEncoder, settings: ContinuousSection) -> None:
     if settings.layers > encoder.depth:
         raise RecipeError(
-            f"continuous.layers = {settings.layers}: {encoder.name} has {encoder.depth}; ask for less"
+            f"continuous.layers = {settings.layers}: the encoder has {encoder.depth}; ask for less"
         )
     if settings.mel_weight and encoder.config.log_mel is None:
         raise RecipeError(
-            f"continuous.mel_weight: {encoder.name} has no log-mel front end; set it to 0"
+            "continuous.mel_weight: the encoder has no log-mel front end; set it to 0"
         )
