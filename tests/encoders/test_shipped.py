@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mfas.audio import read_audio
-from mfas.config import EncoderSection, SecSection, TecSection
+from mfas.config import EncoderSection, Recipe
 from mfas.encoders import TransformerEncoder, load_encoder
 from mfas.encoders.load import SHIPPED, SHIPPED_FOLDER
 
@@ -35,7 +35,7 @@ def test_is_not_random(name: str) -> None:
 
 
 def test_both_are_the_defaults() -> None:
-    assert (SecSection().encoder, TecSection().encoder) == SHIPPED
+    assert (Recipe().sec.encoder, Recipe().tec.encoder) == SHIPPED
 
 
 @pytest.mark.parametrize("name", SHIPPED)

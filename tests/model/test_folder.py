@@ -18,6 +18,7 @@ from mfas.heads.alexnet import AlexNetFeatures
 from mfas.model import MFAS, ModelCard, build_model, load_model, save_model
 
 CLASSES = ("angry", "calm", "sad")
+RANDOM = {"encoder": "compact"}
 ISM = Strategy("first", "ism")
 
 
@@ -107,7 +108,7 @@ def test_one_stream(sec, tec, encoders, recipe, batch, tmp_path):
 
 
 def test_encoders_that_follow_from_their_seed_are_not_stored(recipe, batch, tmp_path):
-    model, card = make(recipe(sec={"seed": 3}, tec={"seed": 4}))
+    model, card = make(recipe(sec=RANDOM | {"seed": 3}, tec=RANDOM | {"seed": 4}))
     save_model(tmp_path, model, card)
     assert not (tmp_path / "sec").exists()
     assert not (tmp_path / "tec").exists()
@@ -115,8 +116,15 @@ def test_encoders_that_follow_from_their_seed_are_not_stored(recipe, batch, tmp_
     assert_same_answers(model, load_model(tmp_path)[0], batch)
 
 
+def test_shipped_encoders_are_stored_so_that_a_model_outlives_them(recipe, batch, tmp_path):
+    model, card = make(recipe())
+    save_model(tmp_path, model, card)
+    assert (tmp_path / "sec" / "model.safetensors").is_file()
+    assert_same_answers(model, load_model(tmp_path)[0], batch)
+
+
 def test_a_finetuned_encoder_is_stored(recipe, batch, tmp_path):
-    model, card = make(recipe(sec={"finetune": True}))
+    model, card = make(recipe(sec=RANDOM | {"finetune": True}, tec=RANDOM))
     with torch.no_grad():
         for parameter in model.sec.parameters():
             parameter.mul_(1.1)
@@ -247,6 +255,6 @@ def test_another_encoder_is_not_taken_for_the_models_own(saved):
 
 
 def test_a_seed_that_gives_other_weights_is_noticed(recipe, tmp_path):
-    save_model(tmp_path, *make(recipe(sec={"encoder": "none"}, tec={"seed": 4}), None))
+    save_model(tmp_path, *make(recipe(sec={"encoder": "none"}, tec=RANDOM | {"seed": 4}), None))
     other = edited(tmp_path, lambda config: config["recipe"]["tec"].update(seed=5))
     assert "its TEC encoder came out with other weights" in refusal(other)
