@@ -1,6 +1,7 @@
 """`make bench`: every measurement that needs no corpus, one after the other."""
 
-from benchmarks import encoders
+from benchmarks import encoders, pretrain
 
 if __name__ == "__main__":
     encoders.main([])
+    pretrain.main([])

@@ -137,3 +137,33 @@ def test_missing_manifest_and_folder(tmp_path):
         read_manifest(tmp_path / "gone.csv")
     with pytest.raises(ManifestError, match=r"is a folder; name the manifest in it"):
         read_manifest(tmp_path)
+
+
+def test_speech_for_pretraining_needs_no_label(tmp_path):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("file,speaker\na.wav,ann\n", encoding="utf-8")
+    (utterance,) = read_manifest(manifest, labelled=False)
+    assert (utterance.file, utterance.speaker, utterance.label) == ("a.wav", "ann", "")
+    with pytest.raises(ManifestError, match="no column label in its header"):
+        read_manifest(manifest)
+    manifest.write_text("file,speaker,label,text\na.wav,ann,,\nb.wav,bob,sad,hm\n", "utf-8")
+    first, second = read_manifest(manifest, labelled=False)
+    assert (first.label, first.text) == ("", None)
+    assert (second.label, second.text) == ("sad", "hm")
+    with pytest.raises(ManifestError, match="line 2: label is empty"):
+        read_manifest(manifest)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("file,label\na.wav,sad\n", "no column speaker in its header"),
+        ("file,speaker\na.wav,\n", "line 2: speaker is empty"),
+        ("file,speaker\na.wav,a\na.wav,b\n", "line 3: a.wav is already on line 2"),
+        ("", "empty; the first line must be file,speaker$"),
+    ],
+)
+def test_everything_else_is_asked_of_it_all_the_same(content, said, tmp_path):
+    (tmp_path / "m.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(tmp_path / "m.csv", labelled=False)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from mfas.config import EncoderSection, read_pretrain_recipe, recipe_to_toml
@@ -299,6 +300,22 @@ def test_a_full_disk_is_said_with_the_file(make_recipe, tmp_path, monkeypatch):
     assert [p.name for p in (tmp_path / "run").glob("*checkpoint*")] == []
 
 
+def test_a_disk_too_full_for_curves_ends_the_run(make_recipe, tmp_path, monkeypatch):
+    """It does not wait for a thread that has died of it."""
+    write = EventsWriter.write_event
+
+    def full(self, event):
+        if event.step >= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, event)
+
+    monkeypatch.setattr(EventsWriter, "write_event", full)
+    with pytest.raises(OSError, match="No space left"):
+        pretrain(make_recipe("--optimize.log_every", "1"), tmp_path / "run")
+    monkeypatch.undo()
+    assert sorted(scalars(tmp_path / "run")["loss"]) == [1, 2, 3, 4, 5]
+
+
 def scalars(folder: Path) -> dict[str, dict[int, float]]:
     """What TensorBoard would show: later files hide what they take up again."""
     found: dict[str, dict[int, float]] = {}
@@ -312,7 +329,9 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
                 for step in [step for step in series if step >= event.step]:
                     del series[step]
             for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = value.simple_value
+                series = found.setdefault(value.tag, {})
+                assert event.step not in series, "one value for each step"
+                series[event.step] = value.simple_value
     return found
 
 
@@ -332,8 +351,6 @@ def test_tensorboard_forgets_what_an_interrupt_made_run_twice(interrupt, make_re
     with pytest.raises(Interrupted):
         pretrain(recipe, tmp_path / "run")
     assert sorted(scalars(tmp_path / "run")["loss"]) == [3, 5, 6]
-    (board,) = (tmp_path / "run" / "tensorboard").iterdir()
-    board.rename(board.with_name("events.out.tfevents.0"))  # names hold the second alone
     pretrain(recipe, tmp_path / "run", resume=True)
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     found = scalars(tmp_path / "run")["audio_seconds_per_second"]

@@ -63,8 +63,14 @@ class QuantisedSection(Section):
     )
     gumbel_start: float = Field(2.0, gt=0, description="temperature of the Gumbel softmax at first")
     gumbel_end: float = Field(0.5, gt=0, description="and at the end of the run")
-    diversity: float = Field(0.1, ge=0, description="weight of the codebook diversity loss")
-    feature_penalty: float = Field(10.0, ge=0, description="weight of the mean squared feature")
+    diversity: float = Field(
+        1.5,
+        ge=0,
+        description="weight of the codebook diversity loss; wav2vec 2.0's .1 lets few centres collapse",
+    )
+    feature_penalty: float = Field(
+        0.0, ge=0, description="weight of the mean squared feature; wav2vec 2.0's 10 shrinks them"
+    )
 
 
 class ContinuousSection(Section):

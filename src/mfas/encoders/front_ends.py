@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfas.audio import HOP_SAMPLES, RATE_HZ
+from mfas.encoders.convolutions import StridedConvolution
 from mfas.encoders.settings import ConvolutionSettings, LogMelSettings
 
 WINDOW_SAMPLES = 400  # 25 ms
@@ -33,7 +34,7 @@ class Convolutions(nn.Module):
         channels = settings.channels
         inputs = [1] + [channels] * (len(settings.kernels) - 1)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(c, channels, kernel, stride, bias=False)
+            StridedConvolution(c, channels, kernel, stride)
             for c, kernel, stride in zip(inputs, settings.kernels, settings.strides, strict=True)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in settings.kernels)
@@ -48,7 +49,7 @@ class Convolutions(nn.Module):
         """(B, N) -> (B, T, D)."""
         hidden_BTC = standardised(waveforms_BN, samples_B)[..., None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            hidden_BTC = F.gelu(norm(_convolved(hidden_BTC, convolution)))
+            hidden_BTC = F.gelu(norm(convolution(hidden_BTC)))
         return self.projection(self.norm(hidden_BTC))
 
 
@@ -105,14 +106,6 @@ def standardised(waveforms_BN: Tensor, samples_B: Tensor) -> Tensor:
     centred_BN = (waveforms_BN - mean_B1) * real_BN
     variance_B1 = centred_BN.square().sum(1, keepdim=True) / samples_B[:, None]
     return centred_BN / (variance_B1 + 1e-7).sqrt()
-
-
-def _convolved(hidden_BTC: Tensor, convolution: nn.Module) -> Tensor:
-    """(B, T, C) -> (B, T', C')."""
-    hidden_BC1T = hidden_BTC.transpose(1, 2)[:, :, None]
-    weight = convolution.weight[:, :, None]
-    out = F.conv2d(hidden_BC1T, weight, stride=(1, convolution.stride[0]))
-    return out.squeeze(2).transpose(1, 2)
 
 
 def _windowed_fourier() -> Tensor:

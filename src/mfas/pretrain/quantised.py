@@ -10,7 +10,10 @@ and a contrast tells how well, against
 - else the centres of other masked frames of the crop, sampled evenly (wav2vec 2.0).
 
 Two terms of wav2vec 2.0 are added: one for codebooks whose codewords are used unevenly, and the mean
-squared feature. The features are those that `front_end` returns, behind its projection (choice).
+squared feature. One centre for all frames is the easiest to guess, and only the first term stands
+against it: few centres need more of it than wav2vec 2.0 gives. The second is of the features that
+`front_end` returns, behind its projection (choice). All that follows normalises them, so nothing
+holds them up against the penalty, which shrinks them: for log-mel, one linear layer.
 
 Sums and counts are those of all processes, so each of them has the loss of the whole batch.
 

@@ -8,11 +8,10 @@ result.json                           what was done, on what, how fast, and the 
 """
 
 import dataclasses
-import json
 import logging
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,28 +19,26 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from tensorboardX import SummaryWriter
 
 from mfas import __version__
-from mfas.config import PretrainRecipe, StartSection, read_pretrain_recipe, recipe_to_toml
+from mfas.config import PretrainRecipe, StartSection, read_pretrain_recipe
 from mfas.encoders import COMPACT, TABLE1, Role, TransformerEncoder
 from mfas.errors import RunError
 from mfas.pretrain.batches import Plan, endless_plans, plan_crops, plan_recordings, read_batch
 from mfas.pretrain.continuous import ContinuousObjective
 from mfas.pretrain.ctc import CtcObjective
+from mfas.pretrain.journal import CHECKPOINT, RECIPE, SNAPSHOT, Journal, Progress
 from mfas.pretrain.loop import Trainer
 from mfas.pretrain.material import Material, read_material
 from mfas.pretrain.objective import Objective
 from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
 from mfas.pretrain.transcripts import ErrorRates, error_rates
-from mfas.storage import read_json, write_json, write_text
+from mfas.storage import read_json, write_json
 from mfas.train import cpu_threads, make_accelerator
 
 SIZES = {"table1": TABLE1, "compact": COMPACT}
-RECIPE, LOG, RESULT = "recipe.toml", "log.jsonl", "result.json"
-CHECKPOINT, SNAPSHOT = "checkpoint.safetensors", "snapshot"
-Progress = Callable[[str, int, int], None]  # what, done, total
+RESULT = "result.json"
 _log = logging.getLogger(__name__)
 
 
@@ -79,11 +76,12 @@ def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress
             _log.warning("%s: left out %d: %s", recipe.speech.manifest, count, reason)
     trainer = Trainer(objective, recipe, accelerator)
     trainer.restore(out / CHECKPOINT)
-    with closing(_Journal(out, trainer, material, progress)) as journal:
+    validate = partial(_error_rates, trainer, material.held_out)
+    with closing(Journal(out, trainer, validate, progress)) as journal:
         plans = partial(_plans, recipe, material.train, accelerator.num_processes)
         trainer.run(material.train, plans, journal.write, journal.save)
     if accelerator.is_main_process:
-        _finish(out, trainer, material, journal.lines[-1])
+        _finish(out, trainer, material, validate(), journal.lines[-1])
 
 
 def start_encoder(
@@ -146,66 +144,14 @@ def _error_rates(trainer: Trainer, held_out: Speech) -> ErrorRates | None:
     return error_rates(references, hypotheses)
 
 
-class _Journal:
-    """The log of a run, for people and machines, and its checkpoints; silent beside the main process.
-
-    It goes on behind the update where `trainer` stands. Raises `RunError` if it does not reach there.
-    """
-
-    def __init__(self, out: Path, trainer: Trainer, material: Material, progress: Progress) -> None:
-        self.out, self.trainer, self.material, self.progress = out, trainer, material, progress
-        self.recipe, self.is_main = trainer.recipe, trainer.accelerator.is_main_process
-        if not self.is_main:
-            return
-        self.lines = _earlier_lines(out / LOG, trainer.update)
-        if trainer.update > (self.lines[-1]["update"] if self.lines else 0):
-            raise RunError(f"{out / LOG}: ends before {CHECKPOINT}; name another --out")
-        write_text(out / RECIPE, recipe_to_toml(self.recipe))
-        write_text(out / LOG, "".join(json.dumps(line) + "\n" for line in self.lines))
-        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.update + 1)
-
-    def write(self, line: dict[str, Any]) -> None:
-        """Add a line; error rates of held-out speakers join it now and then."""
-        if not self.is_main:
-            return
-        update = line["update"]
-        if update % self.recipe.ctc.validate_every == 0:
-            rates = _error_rates(self.trainer, self.material.held_out)
-            line |= {} if rates is None else {"cer": rates.cer, "wer": rates.wer}
-        self.lines.append(line)
-        with (self.out / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-        for name, value in line.items():
-            if name != "update":
-                self.board.add_scalar(name, value, update)
-        self.progress(f"updates: loss {line['loss']:.3f}", update, self.recipe.optimize.updates)
-
-    def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint, and the encoder as it is now."""
-        if self.is_main:
-            trainer.save(self.out / CHECKPOINT)
-            trainer.encoder.save(self.out / SNAPSHOT)
-
-    def close(self) -> None:
-        """Write what is left for TensorBoard."""
-        if self.is_main:
-            self.board.close()
-
-
-def _earlier_lines(log: Path, update: int) -> list[dict[str, Any]]:
-    """The lines of a log up to `update`; a line that a kill left unfinished is behind it."""
-    lines: list[dict[str, Any]] = []
-    for text in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return [line for line in lines if line["update"] <= update]
-
-
-def _finish(out: Path, trainer: Trainer, material: Material, last: dict[str, Any]) -> None:
+def _finish(
+    out: Path,
+    trainer: Trainer,
+    material: Material,
+    rates: ErrorRates | None,
+    last: dict[str, Any],
+) -> None:
     """Write the encoder and the result; what only an interrupted run needs goes."""
-    rates = _error_rates(trainer, material.held_out)
     if isinstance(trainer.objective, CtcObjective):
         trainer.objective.save_head(out)
     trainer.encoder.save(out)

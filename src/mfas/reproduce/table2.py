@@ -26,7 +26,7 @@ from mfas.errors import FailedError, RecipeError, RunError
 from mfas.evaluate.pooling import pool_corpus, pool_log_mel
 from mfas.evaluate.probe import table2_probe
 from mfas.pretrain import pretrain, start_encoder
-from mfas.pretrain.run import LOG
+from mfas.pretrain.journal import LOG
 from mfas.report import write_table2
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED, Configuration
 from mfas.storage import read_json, sha256_of_json, write_json
