@@ -83,8 +83,9 @@ def tone_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quick_recipe(tone_corpus: Path) -> Callable[..., Recipe]:
-    """A recipe that runs in seconds: `quick_recipe("--train.epochs", "3", manifest=...)`."""
+    """A recipe that runs in seconds, with random encoders: `quick_recipe("--train.epochs", "3")`."""
     quick = [
+        *("--sec.encoder", "compact", "--tec.encoder", "compact"),
         *("--fusion.dim", "16", "--search.epochs", "1", "--train.epochs", "2"),
         *("--train.batch", "8", "--train.device", "cpu", "--evaluate.workers", "1"),
         *("--evaluate.bootstrap", "100"),
