@@ -122,13 +122,14 @@ def _write(path: Path, manifest: Path) -> Path:
 def finished(
     tone_corpus: Path, tone_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Path]]:
-    """A run and a model that the commands made; not to be changed."""
+    """A run, and a model with random encoders, which the commands made; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     recipe = str(_write(folder / "quick.toml", tone_corpus))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MFAS_CACHE", str(tone_cache))
+        random = ["--sec.encoder", "compact", "--tec.encoder", "compact"]
         assert main(["crossval", recipe, "--out", str(folder / "run")]) == 0
-        assert main(["train", recipe, "--out", str(folder / "model")]) == 0
+        assert main(["train", recipe, "--out", str(folder / "model"), *random]) == 0
     yield folder / "run", folder / "model"
 
 

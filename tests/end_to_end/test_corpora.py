@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mfas.cli import main
-from mfas.config import read_recipe
+from mfas.config import read_pretrain_recipe, read_recipe
 from mfas.corpora import find_leaks, guard, make_folds, read_manifest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -86,8 +86,22 @@ def test_iemocap(iemocap, tmp_path, capsys):
     assert honest_folds(manifest, "lospo") == 10
 
 
+RECIPES = sorted((REPOSITORY / "recipes").glob("*.toml"))
+PRETRAINING = ("sec-", "tec-", "table2-")
+
+
 @pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "recipes").glob("*.toml")), ids=lambda p: p.stem
+    "path", [p for p in RECIPES if p.stem.startswith(PRETRAINING)], ids=lambda p: p.stem
+)
+def test_the_pretraining_recipes_of_the_repository(path):
+    recipe = read_pretrain_recipe(path)
+    assert recipe.name == path.stem
+    start = recipe.encoder.start
+    assert start is None or (REPOSITORY / start / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in RECIPES if not p.stem.startswith(PRETRAINING)], ids=lambda p: p.stem
 )
 def test_the_recipes_of_the_repository(path):
     recipe = read_recipe(path)
