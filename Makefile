@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench gpu-pretrain clean
 
 help:
 	@echo "make demo   speak a synthetic corpus, search, cross-validate, report, verify, predict (offline, no GPU)"
 	@echo "make test   run the tests"
 	@echo "make lint   style, types, import direction, spelling"
 	@echo "make bench  side-by-side measurements of benchmarks/"
+	@echo "make gpu-pretrain SPEECH=speech.csv STAGE=sec   a stage of pretraining on a GPU, eight minutes a call"
 	@echo "make clean  remove .venv, caches and runs"
 
 $(READY): pyproject.toml constraints.txt
@@ -35,6 +36,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+gpu-pretrain: $(READY)
+	$(BIN)/python tools/gpu_pretrain.py $(SPEECH) $(STAGE)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage runs dist

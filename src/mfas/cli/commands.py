@@ -119,8 +119,11 @@ def pretrain(options: Namespace) -> int:
 
     out: Path = options.out or Path("runs") / recipe.name
     with show_progress() as progress:
-        result = run(recipe, out, options.resume, progress=progress)
+        result = run(recipe, out, options.resume, progress=progress, minutes=options.minutes)
     if os.environ.get("RANK", "0") != "0":  # one of several processes says it
+        return 0
+    if result is None:
+        stdout().print(f"{out}: stopped at a checkpoint; go on with --resume", soft_wrap=True)
         return 0
     rates = result["held_out"]
     scored = f", CER {100 * rates['cer']:.1f} % on held-out speakers" if rates else ""
@@ -176,6 +179,8 @@ def predict(options: Namespace) -> int:
 
     files = audio_files(options.paths)
     recognizer = Recognizer.from_pretrained(options.model)
+    if options.speaker_audio is not None:
+        recognizer = recognizer.adapt(audio_files([options.speaker_audio]))
     for note in recognizer.notes:
         stderr().print(f"note: {note}", style="yellow")
     answers: list[dict[str, Any]] = []

@@ -104,6 +104,10 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
         )
         if resumes:
             command.add_argument("--resume", action="store_true", help="go on after an interrupt")
+        if name == "pretrain":
+            command.add_argument(
+                "--minutes", type=float, help="stop behind a checkpoint after this time"
+            )
         command.set_defaults(run=run, takes_overrides=True)
 
 
@@ -147,6 +151,12 @@ def _add_predict(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders")
     predict.add_argument("--model", help="model folder or Hub id (default: the one in the package)")
     predict.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    predict.add_argument(
+        "--speaker-audio",
+        type=Path,
+        metavar="PATH",
+        help="recordings of the one speaker who is heard, without labels, to adapt to first",
+    )
     predict.add_argument("--timeline", action="store_true", help="a row for each 3-s segment")
     predict.set_defaults(run=commands.predict, takes_overrides=False)
 

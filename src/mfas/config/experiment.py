@@ -77,9 +77,19 @@ class FusionSection(Section):
 
 
 class HeadSection(Section):
-    """The two-stream Co-attention head (paper section 3)."""
+    """The emotion analysis head (paper section 3): Co-attention, or pooled frames in closed form."""
 
-    size: Literal["paper", "compact"] = Field("compact", description="compact is a choice")
+    kind: Literal["coattention", "ridge"] = Field(
+        "coattention",
+        description="coattention: the paper's; ridge: pooled frames of all levels, kernel ridge in "
+        "closed form, for small corpora and frozen encoders (choice)",
+    )
+    context_seconds: float = Field(
+        12.0, ge=3, description="ridge: frames pooled together at most, a multiple of 3 s"
+    )
+    size: Literal["paper", "compact"] = Field(
+        "compact", description="of co-attention; compact is a choice"
+    )
     dropout: float | None = Field(None, ge=0, lt=1, description="overrides the size's dropout")
     alexnet_weights: Path | None = Field(
         None, description="torchvision AlexNet state dict (.safetensors or .pth) for size paper"
@@ -131,6 +141,11 @@ class EvaluateSection(Section):
     selection: Literal["inner", "paper"] = Field(
         "inner", description="inner: training speakers only; paper: the epoch is picked on test"
     )
+    condition: Literal["plain", "adapted"] = Field(
+        "plain",
+        description="adapted: each speaker's features are standardised by that speaker's own "
+        "recordings, without their labels, also in the test fold; results are stamped (ridge only)",
+    )
     inner_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of training speakers held out for choices (choice)"
     )
@@ -164,6 +179,27 @@ class Recipe(RecipeFile):
     search: SearchSection = SearchSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+
+    @model_validator(mode="after")
+    def _closed_form_fits(self) -> Self:
+        if self.head.kind != "ridge":
+            if self.evaluate.condition == "adapted":
+                raise ValueError(
+                    'evaluate.condition = "adapted": only head.kind = "ridge" adapts; set it, or '
+                    'use "plain"'
+                )
+            return self
+        if self.fusion.strategy == "search" and self.search.method == "darts":
+            raise ValueError(
+                'head.kind = "ridge" is solved in closed form, which DARTS cannot follow; set '
+                'search.method to "exhaustive" or "random"'
+            )
+        if self.sec.finetune or self.tec.finetune:
+            raise ValueError(
+                'head.kind = "ridge" is solved in closed form, which cannot fine-tune an encoder; '
+                "set sec.finetune and tec.finetune to false"
+            )
+        return self
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

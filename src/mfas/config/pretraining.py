@@ -26,6 +26,9 @@ class SpeechSection(Section):
         0.0, ge=0, lt=1, description="share of speakers never trained on, for validation"
     )
     held_out_seed: int = Field(0, ge=0, description="which speakers those are")
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = Field(
+        (1.0,), min_length=1, description="a recording is played at one of these, drawn each epoch"
+    )
     gain_db: float = Field(0.0, ge=0, description="random level of each crop, up to +- this")
 
 
@@ -34,6 +37,12 @@ class StartSection(Section):
 
     size: Literal["table1", "compact"] = Field("table1", description="see mfas.encoders")
     start: Path | None = Field(None, description="folder of an encoder to go on from")
+    fresh_layers: int = Field(
+        0,
+        ge=0,
+        description="of `start`: this many of the last layers begin anew; those of a quantised encoder "
+        "know its codebooks, and keep CTC from starting (choice)",
+    )
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
@@ -63,6 +72,11 @@ class QuantisedSection(Section):
     )
     gumbel_start: float = Field(2.0, gt=0, description="temperature of the Gumbel softmax at first")
     gumbel_end: float = Field(0.5, gt=0, description="and at the end of the run")
+    score_standard: Literal["batch", "none"] = Field(
+        "batch",
+        description="codewords' scores over a batch are standardised, which keeps few centres alive "
+        "(choice); none: as wav2vec 2.0",
+    )
     diversity: float = Field(
         1.5,
         ge=0,
@@ -70,6 +84,9 @@ class QuantisedSection(Section):
     )
     feature_penalty: float = Field(
         0.0, ge=0, description="weight of the mean squared feature; wav2vec 2.0's 10 shrinks them"
+    )
+    mel_weight: float = Field(
+        0.0, ge=0, description="weight of guessing the masked log-mel as well (choice)"
     )
 
 

@@ -76,6 +76,10 @@ class LogMel(nn.Module):
         """(B, N) -> (B, T, D)."""
         return self.project(self.log_mel(waveforms_BN))
 
+    def inputs(self, waveforms_BN: Tensor) -> Tensor:
+        """(B, N) -> what the projection takes: stacked log-mel, float32 (B, T, 2 bins)."""
+        return self.stacked(self.log_mel(waveforms_BN))
+
     def project(self, log_mel_BMF: Tensor) -> Tensor:
         """Standardised log-mel (B, M, bins) -> (B, T, D)."""
         return self.projection(self.stacked(log_mel_BMF))

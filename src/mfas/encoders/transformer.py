@@ -74,6 +74,12 @@ class TransformerEncoder(SpeechEncoder):
         """The layers alone; frames may have been left out after `position` (data2vec 2.0)."""
         return run_layers(self.blocks, self.dropout(positioned_BTD), mask_BT)
 
+    def renew_layers(self, count: int, seed: int) -> None:
+        """Give the last `count` layers random weights again, which follow from `seed`."""
+        fresh = TransformerEncoder(self.config, seed=seed)
+        for own, new in list(zip(self.blocks, fresh.blocks, strict=True))[self.depth - count :]:
+            own.load_state_dict(new.state_dict())
+
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors, each whole or not at all."""
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}

@@ -57,11 +57,13 @@ class Experiment:
         folder: Path | None = None,
     ) -> SearchResult:
         """Look for a strategy by the recipe's method; arguments as in `SearchProblem`."""
+        inner_train, inner_validation = self.learns_from(train, validation)
         problem = SearchProblem(
             make_model=self.make_model,
             data=self.data,
-            train=train,
-            validation=validation,
+            train=inner_train,
+            validation=inner_validation,
+            condition=self.recipe.evaluate.condition,
             settings=self.recipe.search,
             training=self.recipe.train,
             seed=seed,
@@ -69,6 +71,17 @@ class Experiment:
             folder=folder,
         )
         return SEARCHERS[self.recipe.search.method](problem)
+
+    def learns_from(
+        self, train: Sequence[int], validation: Sequence[int]
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        """What a model is trained on, and what its choices are made on, of a fold's inner split.
+
+        A head in closed form chooses by leaving each of its speakers out, so it learns from both.
+        """
+        if self.recipe.head.kind == "ridge":
+            return sorted([*train, *validation]), ()
+        return train, validation
 
     @property
     def searches(self) -> bool:
@@ -154,7 +167,16 @@ def prepare_experiment(
         recipe=recipe,
         manifest=manifest,
         classes=classes,
-        data=SegmentSet(features, targets, len(classes)),
+        data=SegmentSet(
+            features,
+            targets,
+            len(classes),
+            speakers=tuple(u.speaker for u in manifest),
+            groups=tuple(
+                (u.session or u.speaker) if recipe.evaluate.split == "loso" else u.speaker
+                for u in manifest
+            ),
+        ),
         stored={name: StoredFrames(encoder) for name, encoder in frozen.items()},
         encoders={name: _facts(encoders[name], sections[name]) for name in sections},
     )

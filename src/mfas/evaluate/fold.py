@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,15 +97,20 @@ def _train_and_test(job: FoldJob, search: dict[str, Any] | None) -> dict[str, An
     strategy = Strategy(**search["strategy"]) if search else None
     seed = derive_seed(recipe.seed, job.fold.name, "train")
     model = experiment.make_model(strategy, seed)
+    train: Sequence[int] = job.fold.train
+    validation: Sequence[int] = job.fold.validation
+    if recipe.evaluate.selection == "inner":
+        train, validation = experiment.learns_from(train, validation)
     result = fit(
         model,
         experiment.data,
-        job.fold.train,
-        job.fold.validation,
+        train,
+        validation,
         recipe.train,
         seed,
         _Log(job, "train"),
         job.folder / CHECKPOINTS / "train.safetensors",
+        (recipe.evaluate.condition,),
     )
     log_probabilities_UK = utterance_log_probabilities(
         model, experiment.data, job.fold.test, micro_batch(recipe.train)

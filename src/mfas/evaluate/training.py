@@ -27,8 +27,9 @@ def train_model(
     """Search (unless the recipe fixes the strategy) and train on `recipe`'s manifest; save to `out`.
 
     Some speakers (`evaluate.inner_fraction`) are held out of training to choose strategy and
-    epoch; with `evaluate.split = "kfold10"`, random utterances. Nothing is tested: what such a
-    model scores on new speakers is what `cross_validate` says of the recipe.
+    epoch; with `evaluate.split = "kfold10"`, random utterances. A head in closed form learns from all
+    speakers, and for both conditions, so that the model can be adapted to a voice later. Nothing is
+    tested: what such a model scores on new speakers is what `cross_validate` says of the recipe.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out}: exists and is not empty; name another --out")
@@ -45,7 +46,17 @@ def train_model(
             strategy = experiment.search(train, validation, search_seed, search_log).strategy
         model = experiment.make_model(strategy, seed)
         train_log = _epochs(progress, "training epoch", recipe.train.epochs)
-        result = fit(model, experiment.data, train, validation, recipe.train, seed, train_log)
+        learnt, chosen_on = experiment.learns_from(train, validation)
+        result = fit(
+            model,
+            experiment.data,
+            learnt,
+            chosen_on,
+            recipe.train,
+            seed,
+            train_log,
+            conditions=("plain", "adapted"),
+        )
     _attach_encoders(model, recipe)
     card = ModelCard(
         recipe=recipe,

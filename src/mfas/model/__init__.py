@@ -1,6 +1,6 @@
 """MFAS put together: encoders, Fusion Cell and head, built from a recipe, kept in a folder."""
 
-from mfas.model.batch import Batch, StoredFrames, Stream
+from mfas.model.batch import Batch, StoredFrames, Stream, joined
 from mfas.model.build import build_model
 from mfas.model.folder import ModelCard, load_model, save_model
 from mfas.model.mfas import MFAS, Projection
@@ -13,6 +13,7 @@ __all__ = [
     "StoredFrames",
     "Stream",
     "build_model",
+    "joined",
     "load_model",
     "save_model",
 ]

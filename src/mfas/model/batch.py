@@ -20,13 +20,13 @@ class Batch:
     """Some segments, as the model wants them.
 
     `sec` and `tec` hold frames that were encoded before; where one is missing, the model runs its
-    own encoder on `waveforms_BN`.
+    own encoder on `waveforms_BN`. Windows of several segments (`join`) have frames alone.
     """
 
-    spectrograms_BFV: Tensor
-    mfccs_BVC: Tensor
-    frames_B: Tensor
-    samples_B: Tensor
+    spectrograms_BFV: Tensor | None = None
+    mfccs_BVC: Tensor | None = None
+    frames_B: Tensor | None = None
+    samples_B: Tensor | None = None
     waveforms_BN: Tensor | None = None
     sec: Frames | None = None
     tec: Frames | None = None
@@ -42,9 +42,32 @@ class Batch:
             waveforms_BN=torch.from_numpy(segments.waveforms_SN),
         )
 
+    def real_frames(self) -> Tensor:
+        """Real encoder frames of each row, int64 (B,), where they were encoded before."""
+        frames = self.sec if self.sec is not None else self.tec
+        assert frames is not None, "nothing was encoded before"
+        return frames.mask_BT.sum(1)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         return Batch(**{name: _moved(value, device) for name, value in vars(self).items()})
+
+
+def join(frames: Frames, segments: int) -> Frames:
+    """Frames of segments that follow each other, `segments` of them a window, as one row a window.
+
+    Only the last segment of a window may be shorter than 3 s, so real frames still come first.
+    """
+    hidden_WLTD = frames.hidden_BLTD.unflatten(0, (-1, segments)).transpose(1, 2).flatten(2, 3)
+    return Frames(hidden_WLTD, frames.mask_BT.unflatten(0, (-1, segments)).flatten(1))
+
+
+def joined(batch: Batch) -> Batch:
+    """The frames of all segments of `batch` as those of one window."""
+    return Batch(
+        sec=None if batch.sec is None else join(batch.sec, len(batch.sec.mask_BT)),
+        tec=None if batch.tec is None else join(batch.tec, len(batch.tec.mask_BT)),
+    )
 
 
 class StoredFrames(nn.Module):

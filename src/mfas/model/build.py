@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from torch import nn
 
+from mfas.audio import SEGMENT_SECONDS
 from mfas.config import Recipe
 from mfas.encoders.seeds import seeded
 from mfas.errors import ModelError
-from mfas.fusion import FusionCell, Strategy
-from mfas.heads import SIZES, CoAttention
+from mfas.fusion import LEVELS, FusionCell, Strategy
+from mfas.heads import SIZES, CoAttention, RidgeHead
 from mfas.model.batch import Stream
 from mfas.model.mfas import MFAS, Projection
 
@@ -50,13 +51,23 @@ def build_model(
             if adjusts
             else None
         )
-        size = SIZES[recipe.head.size]
-        if recipe.head.dropout is not None:
-            size = replace(size, dropout=recipe.head.dropout)
-        head = CoAttention(classes, dim, streams[0].frames_per_segment, len(streams), size)
+        head = _head(recipe, sec, tec, classes, dim)
     if recipe.head.alexnet_weights is not None:
         _load_alexnet(head, recipe)
     return MFAS(sec, tec, cell, head, projections)
+
+
+def _head(
+    recipe: Recipe, sec: Stream | None, tec: Stream | None, classes: int, dim: int
+) -> CoAttention | RidgeHead:
+    if recipe.head.kind == "ridge":
+        read = (0 if sec is None else len(LEVELS)) + (0 if tec is None else 1)
+        return RidgeHead(classes, dim, read, int(recipe.head.context_seconds // SEGMENT_SECONDS))
+    size = SIZES[recipe.head.size]
+    if recipe.head.dropout is not None:
+        size = replace(size, dropout=recipe.head.dropout)
+    streams = [stream for stream in (sec, tec) if stream is not None]
+    return CoAttention(classes, dim, streams[0].frames_per_segment, len(streams), size)
 
 
 def _common_width(recipe: Recipe, streams: list[Stream]) -> int:
@@ -73,8 +84,8 @@ def _common_width(recipe: Recipe, streams: list[Stream]) -> int:
     return recipe.fusion.dim or streams[0].dim
 
 
-def _load_alexnet(head: CoAttention, recipe: Recipe) -> None:
-    if recipe.head.size != "paper":
+def _load_alexnet(head: CoAttention | RidgeHead, recipe: Recipe) -> None:
+    if recipe.head.kind != "coattention" or recipe.head.size != "paper":
         raise ModelError("head.alexnet_weights: only head.size = paper has an AlexNet; unset one")
     assert recipe.head.alexnet_weights is not None
     head.image.alexnet.load_pretrained(recipe.head.alexnet_weights)  # type: ignore[union-attr, operator]

@@ -9,7 +9,8 @@ log-probabilities leave (arXiv 2306.09361, Fig. 1):
                                                     |                    |
     spectrogram, MFCC ------------------------> head(S_n, x') -> log-probabilities
 
-Without a cell, x' = x. With one encoder alone it is the single-stream Co-attention.
+Without a cell, x' = x. With one encoder alone it is the single-stream Co-attention. A head in closed
+form reads all levels, S_1, S_{n/2}, S_n and x', and no views.
 
 Shape legend: B segments, N samples, L levels, T encoder frames, D width, F frequency bins,
 V frames of 10 ms, C coefficients.
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from mfas.encoders import Frames
 from mfas.fusion import LEVELS, FusionCell
-from mfas.heads import CoAttention, Standard
+from mfas.heads import CoAttention, RidgeHead, Standard
 from mfas.model.batch import Batch, Stream
 
 
@@ -48,7 +49,7 @@ class MFAS(nn.Module):
         sec: Stream | None,
         tec: Stream | None,
         cell: FusionCell | None,
-        head: CoAttention,
+        head: CoAttention | RidgeHead,
         projections: nn.ModuleDict | None = None,
     ) -> None:
         super().__init__()
@@ -63,25 +64,36 @@ class MFAS(nn.Module):
         `level` is needed while the cell is a mixture; a fixed cell knows its own. `operation`
         takes one path of the mixture (see `FusionCell.forward`).
         """
+        streams, masks = self.streams(batch, level, operation)
+        if isinstance(self.head, RidgeHead):
+            return self.head(streams, masks)
+        return self.head(batch.spectrograms_BFV, batch.mfccs_BVC, batch.frames_B, streams, masks)
+
+    def streams(
+        self, batch: Batch, level: str | None = None, operation: str | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What the head reads: frames (B, T, D) and masks (B, T) of SEC and of x'."""
         streams, masks = [], []
-        sec, tec = self._frames("sec", batch), self._frames("tec", batch)
+        sec, tec = self.encoded("sec", batch), self.encoded("tec", batch)
         if sec is not None:
-            streams.append(self._level("sec", sec, -1))
-            masks.append(sec.mask_BT)
+            lowest = 0 if isinstance(self.head, RidgeHead) else len(LEVELS) - 1
+            for index in range(lowest, len(LEVELS)):
+                streams.append(self._level("sec", sec, index))
+                masks.append(sec.mask_BT)
         if tec is not None:
             streams.append(self._adjusted(sec, tec, level, operation))
             masks.append(tec.mask_BT)
-        return self.head(batch.spectrograms_BFV, batch.mfccs_BVC, batch.frames_B, streams, masks)
+        return streams, masks
 
-    def _frames(self, stream: str, batch: Batch) -> Frames | None:
-        """Frames of one encoder: from the batch, or from the encoder itself."""
+    def encoded(self, stream: str, batch: Batch) -> Frames | None:
+        """Frames of one encoder, "sec" or "tec": from the batch, or from the encoder itself."""
         encoder: Stream | None = getattr(self, stream)
         if encoder is None:
             return None
         frames: Frames | None = getattr(batch, stream)
         if frames is not None:
             return frames
-        assert batch.waveforms_BN is not None, "a batch has frames or waveforms"
+        assert batch.waveforms_BN is not None and batch.samples_B is not None, "nothing to encode"
         frames = encoder(batch.waveforms_BN, batch.samples_B)
         return _rounded_like_cache(frames) if _is_frozen(encoder) else frames
 

@@ -9,8 +9,13 @@ draws its noise itself, where we need the same noise on one process and on sever
 codewords of one process; and it gives no table of all centres. As there, features are normalised
 over their width first, so codes do not depend on their scale.
 
-Shape legend: leading axes are any; D width of features, G codebooks, V codewords of each, E width of
-a codeword, C = V^G centres, P width of a centre.
+Scores of codewords are standardised over the frames of a batch (choice): no codeword can then be the
+best for all frames. Without it, codebooks of two codewords collapse within ten updates of the model of
+Table 1, whatever the weight of the diversity loss: their frames are easier to guess that way, and once
+the softmax is saturated nothing leads back.
+
+Shape legend: leading axes are any; D width of features, G codebooks, V codewords of each, K = G V,
+E width of a codeword, C = V^G centres, P width of a centre.
 """
 
 from dataclasses import dataclass
@@ -22,6 +27,9 @@ from torch.nn import functional as F
 
 from mfas.config import QuantisedSection
 from mfas.encoders.seeds import initialise, seeded
+from mfas.pretrain.objective import mean_over_processes
+
+SCORE_DEVIATION = 3.0  # of a standardised score over frames; the noise has 1.3
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Codebooks(nn.Module):
     def __init__(self, inputs: int, settings: QuantisedSection, seed: int) -> None:
         super().__init__()
         self.groups, self.codewords = settings.groups, settings.codewords
+        self.standard = settings.score_standard
         self.centres = self.codewords**self.groups
         with seeded(seed):
             self.scores = nn.Linear(inputs, self.groups * self.codewords)
@@ -58,10 +67,18 @@ class Codebooks(nn.Module):
         weight = _uniform(tuple(self.scores.weight.shape), 3**0.5, random)
         self.scores.weight = nn.Parameter(weight)
 
-    def forward(self, features_D: Tensor, noise_GV: Tensor | None, temperature: float) -> Choice:
-        """(..., D) and Gumbel noise (..., G, V), or none, -> the choice of every frame."""
+    def forward(
+        self, features_D: Tensor, counts: Tensor, noise_GV: Tensor | None, temperature: float
+    ) -> Choice:
+        """(..., D) and Gumbel noise (..., G, V), or none, -> the choice of every frame.
+
+        counts: float (...), 1 for frames whose scores the standard is made of, else 0.
+        """
         normal_D = F.layer_norm(features_D.float(), features_D.shape[-1:])
-        scores_GV = self.scores(normal_D).unflatten(-1, (self.groups, self.codewords))
+        scores_K = self.scores(normal_D)
+        if self.standard == "batch":
+            scores_K = _standardised(scores_K, counts)
+        scores_GV = scores_K.unflatten(-1, (self.groups, self.codewords))
         noisy_GV = scores_GV if noise_GV is None else scores_GV + noise_GV
         relaxed_GV = (noisy_GV / temperature).softmax(-1)
         through_GV = relaxed_GV - relaxed_GV.detach()  # exactly 0, but with a gradient
@@ -98,6 +115,16 @@ class Codebooks(nn.Module):
     def _places(self, device: torch.device) -> Tensor:
         """int64 (G,): what the codeword of each book counts in the number of a centre."""
         return self.codewords ** torch.arange(self.groups - 1, -1, -1, device=device)
+
+
+def _standardised(scores_K: Tensor, counts: Tensor) -> Tensor:
+    """(..., K) with mean 0 and deviation `SCORE_DEVIATION` over the frames of all processes."""
+    weights = counts[..., None]
+    frames = mean_over_processes(counts.sum()).clamp(min=1)
+    over = tuple(range(scores_K.ndim - 1))
+    centred_K = scores_K - mean_over_processes((scores_K * weights).sum(over)) / frames
+    variance_K = mean_over_processes((centred_K.square() * weights).sum(over)) / frames
+    return centred_K * (SCORE_DEVIATION * (variance_K + 1e-6).rsqrt())
 
 
 def gumbel_noise(uniform: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mfas.config import ContinuousSection, GuardSection, MaskSection
-from mfas.encoders import LogMel, TransformerEncoder, run_layers
+from mfas.encoders import TransformerEncoder, run_layers
 from mfas.errors import RecipeError
 from mfas.pretrain.collapse import effective_rank
 from mfas.pretrain.masks import masked_frames, span_masks
@@ -26,8 +26,8 @@ from mfas.pretrain.objective import (
     Objective,
     ObjectiveOutput,
     SpeechBatch,
-    mean_over_processes,
 )
+from mfas.pretrain.reconstruction import masked_error, masked_mel, mel_width
 from mfas.pretrain.students import MaskedStudent, VisibleStudent
 
 STUDENTS = {"masked": MaskedStudent, "visible": VisibleStudent}
@@ -55,7 +55,7 @@ class ContinuousObjective(Objective):
         self.teacher = copy.deepcopy(encoder.blocks).requires_grad_(False).eval()
         outputs = [encoder.dim]
         if settings.mel_weight:
-            outputs.append(encoder.front.projection.in_features)
+            outputs.append(mel_width(encoder, "continuous.mel_weight"))
         self.student = STUDENTS[settings.student](encoder, outputs, seed)
         self.guards = (
             Guard("target_variance", guards.target_variance, "the teacher says the same of all"),
@@ -92,7 +92,7 @@ class ContinuousObjective(Objective):
             "masked_share": mask_RT.float().mean(),
         }
         if self.settings.mel_weight:
-            mel_RTF = self._log_mel(batch).repeat_interleave(masks, dim=0)
+            mel_RTF = masked_mel(self.encoder, batch.waveforms_BN).repeat_interleave(masks, dim=0)
             error = masked_error(guesses[1], mel_RTF, mask_RT)
             measures["mel"] = error
             loss = loss + self.settings.mel_weight * error
@@ -111,13 +111,6 @@ class ContinuousObjective(Objective):
         masks = self.settings.masks
         drawn = span_masks(batch.all_rows * masks, frames, self.mask, generator)
         return batch.own_rows(drawn.unflatten(0, (-1, masks))).flatten(0, 1)
-
-    @torch.no_grad()
-    def _log_mel(self, batch: SpeechBatch) -> Tensor:
-        """float32 (B, T, F)."""
-        front = self.encoder.front
-        assert isinstance(front, LogMel), "see `_require_possible`"
-        return front.stacked(front.log_mel(batch.waveforms_BN))
 
     @torch.no_grad()
     def _targets(self, features_BTD: Tensor) -> Tensor:
@@ -145,12 +138,6 @@ def standardised(values_BTD: Tensor) -> Tensor:
     return (values_BTD - mean_BD) * (variance_BD + 1e-5).rsqrt()
 
 
-def masked_error(guess_RTO: Tensor, target_RTO: Tensor, mask_RT: Tensor) -> Tensor:
-    """Squared error, mean over outputs and over the masked frames of all processes."""
-    error_RT = (guess_RTO.float() - target_RTO).square().mean(dim=-1)
-    return (error_RT * mask_RT).sum() / mean_over_processes(mask_RT.sum().float())
-
-
 @torch.no_grad()
 def frame_variance(values_RTD: Tensor, counted_RT: Tensor) -> Tensor:
     """Variance over the frames of all rows that count, mean over dimensions."""
@@ -163,8 +150,4 @@ def _require_possible(encoder: TransformerEncoder, settings: ContinuousSection) 
     if settings.layers > encoder.depth:
         raise RecipeError(
             f"continuous.layers = {settings.layers}: the encoder has {encoder.depth}; ask for less"
-        )
-    if settings.mel_weight and encoder.config.log_mel is None:
-        raise RecipeError(
-            "continuous.mel_weight: the encoder has no log-mel front end; set it to 0"
         )

@@ -62,15 +62,18 @@ class Trainer:
         plans: Callable[[int], Iterator[Plan]],
         log: Log,
         save: Callable[["Trainer"], None],
-    ) -> None:
-        """Do the updates that are left.
+        minutes: float | None = None,
+    ) -> bool:
+        """Do the updates that are left; True when all are done.
+
+        With `minutes`, it stops behind the first checkpoint after that time.
 
         plans: the batches behind a number of updates. log: takes one line of measures. save: called
         every `checkpoint_every` updates, always behind a line of the log, so that nothing diverged is
         saved. Raises `FailedError` if the run diverges or collapses, on all processes at once.
         """
         settings, accelerator = self.recipe.optimize, self.accelerator
-        meter = _Meter(self)
+        meter, started = _Meter(self), time.perf_counter()
         batches = (
             read_batch(speech, plan, accelerator.process_index, accelerator.num_processes)
             for plan in plans(self.update)
@@ -86,6 +89,14 @@ class Trainer:
                     self._report(meter.line(accelerator), log)
                 if is_saved:
                     save(self)
+                    if minutes is not None and self._has_passed(60 * minutes, started):
+                        break
+        return self.update >= settings.updates
+
+    def _has_passed(self, seconds: float, started: float) -> bool:
+        """Whether the time is over for any of the processes, so that all of them stop together."""
+        over = torch.tensor(float(time.perf_counter() - started >= seconds))
+        return bool(self.accelerator.reduce(over.to(self.accelerator.device), "sum") > 0)
 
     def _report(self, line: dict[str, Any], log: Log) -> None:
         """Log a line of measures, and stop a run that has gone wrong."""

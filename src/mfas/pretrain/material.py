@@ -4,6 +4,7 @@ A recipe enters; its speech leaves, decoded, and split by speakers.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +45,15 @@ def read_material(
         )
     manifest = read_manifest(recipe.speech.manifest, labelled=False)
     speech = decode_speech(manifest, default_cache_folder(), progress)
+    played_R = (speech.lengths_R / max(recipe.speech.speeds)).astype(np.int64)  # the shortest
     if recipe.objective == "ctc":
         useful_R, fault = (
-            _spellable(speech, encoder),
+            _spellable(speech.utterances, played_R, encoder),
             "without a transcript, or shorter than theirs",
         )
     else:
         shortest = min(recipe.speech.crop_seconds)
-        useful_R = speech.lengths_R >= round(shortest * RATE_HZ)
+        useful_R = played_R >= round(shortest * RATE_HZ)
         fault = f"shorter than {shortest:g} s"
     if not useful_R.any():
         raise ManifestError(
@@ -95,8 +97,10 @@ def _position(speaker: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _spellable(speech: Speech, encoder: TransformerEncoder) -> np.ndarray:
+def _spellable(
+    utterances: Sequence[Utterance], lengths_R: np.ndarray, encoder: TransformerEncoder
+) -> np.ndarray:
     """Bool (R,): whether CTC can spell the transcript of a recording in its frames."""
-    frames_R = count_frames(encoder, torch.from_numpy(speech.lengths_R)).tolist()
-    pairs = zip(speech.utterances, frames_R, strict=True)
+    frames_R = count_frames(encoder, torch.from_numpy(lengths_R)).tolist()
+    pairs = zip(utterances, frames_R, strict=True)
     return np.array([fits(utterance.text or "", frames) for utterance, frames in pairs])

@@ -15,6 +15,8 @@ against it: few centres need more of it than wav2vec 2.0 gives. The second is of
 `front_end` returns, behind its projection (choice). All that follows normalises them, so nothing
 holds them up against the penalty, which shrinks them: for log-mel, one linear layer.
 
+Beside the centres, the masked log-mel frames themselves can be guessed (choice; `reconstruction`).
+
 Sums and counts are those of all processes, so each of them has the loss of the whole batch.
 
 Shape legend: B crops, T frames, M masked frames of a crop, N frames of any crop, D width of the encoder,
@@ -43,6 +45,7 @@ from mfas.pretrain.objective import (
     SpeechBatch,
     mean_over_processes,
 )
+from mfas.pretrain.reconstruction import masked_error, masked_mel, mel_width
 from mfas.train import derive_seed
 
 FEW_CENTRES = 144
@@ -90,6 +93,10 @@ class QuantisedObjective(Objective):
             self.guess = nn.Linear(encoder.dim, settings.dim)
         initialise(self.guess, derive_seed(seed, "guess"))
         self.codebooks = Codebooks(encoder.dim, settings, derive_seed(seed, "codebooks"))
+        if settings.mel_weight:
+            with seeded(seed):
+                self.mel_guess = nn.Linear(encoder.dim, mel_width(encoder, "quantised.mel_weight"))
+            initialise(self.mel_guess, derive_seed(seed, "mel guess"))
         self.guards = (
             Guard("perplexity", guards.perplexity, "nearly all frames take the same codewords"),
             Guard("effective_rank", guards.effective_rank, "the features span no space"),
@@ -102,10 +109,11 @@ class QuantisedObjective(Objective):
         temperature = gumbel_temperature(self.settings, progress)
         features = self.encoder.front_end(batch.waveforms_BN, batch.samples_B)
         masked = self._masked_frames(batch, features.mask_BT, generator)
-        guesses_BMP = self._guesses(features, masked)
+        hidden_BTD = self._hidden(features, masked)
+        guesses_BMP = self.guess(_at(hidden_BTD, masked.frames_BM))
         with torch.autocast(guesses_BMP.device.type, enabled=False):
             targets_BMD = _at(features.features_BTD, masked.frames_BM).float()
-            choice = self._quantised(batch, targets_BMD, temperature, generator)
+            choice = self._quantised(batch, targets_BMD, masked, temperature, generator)
             candidates = self._candidates(batch, guesses_BMP.float(), choice, masked, generator)
             output = self._output(self._sums(features, masked, choice, candidates))
             frames_ND = targets_BMD.detach().flatten(0, 1)
@@ -115,7 +123,13 @@ class QuantisedObjective(Objective):
                 "temperature": torch.full_like(output.loss, temperature).detach(),
                 "effective_rank": effective_rank(frames_ND[::step]),
             }
-        return ObjectiveOutput(output.loss, measures)
+        loss = output.loss
+        if self.settings.mel_weight:
+            mel_BTF = masked_mel(self.encoder, batch.waveforms_BN)
+            error = masked_error(self.mel_guess(hidden_BTD), mel_BTF, masked.mask_BT)
+            measures["mel"] = error.detach()
+            loss = loss + self.settings.mel_weight * error
+        return ObjectiveOutput(loss, measures)
 
     def _masked_frames(
         self, batch: SpeechBatch, real_BT: Tensor, generator: torch.Generator
@@ -127,18 +141,18 @@ class QuantisedObjective(Objective):
         frames_BM = masked_first_BT[:, : max(1, masked_frames(frames, self.mask))]
         return MaskedFrames(mask_BT, frames_BM, mask_BT.gather(1, frames_BM).float())
 
-    def _guesses(self, features: Features, masked: MaskedFrames) -> Tensor:
-        """(B, M, P): what the encoder makes of the frames around the masked ones."""
+    def _hidden(self, features: Features, masked: MaskedFrames) -> Tensor:
+        """(B, T, D): what the encoder makes of the frames around the masked ones."""
         mask_embedding_D = self.mask_embedding_D.to(features.features_BTD.dtype)
         mask_BT1 = masked.mask_BT[..., None]
         seen_BTD = torch.where(mask_BT1, mask_embedding_D, features.features_BTD)
-        hidden_BTD = self.encoder.context(seen_BTD, features.mask_BT)[-1].hidden_BTD
-        return self.guess(_at(hidden_BTD, masked.frames_BM))
+        return self.encoder.context(seen_BTD, features.mask_BT)[-1].hidden_BTD
 
     def _quantised(
         self,
         batch: SpeechBatch,
         targets_BMD: Tensor,
+        masked: MaskedFrames,
         temperature: float,
         generator: torch.Generator,
     ) -> Choice:
@@ -149,7 +163,7 @@ class QuantisedObjective(Objective):
             shape = (batch.all_rows, targets_BMD.shape[1], *books)
             drawn = torch.rand(shape, generator=generator, device=generator.device)
             noise_BMGV = gumbel_noise(batch.own_rows(drawn))
-        return self.codebooks(targets_BMD, noise_BMGV, temperature)
+        return self.codebooks(targets_BMD, masked.counts_BM, noise_BMGV, temperature)
 
     def _candidates(
         self,

@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from mfas import __version__
 from mfas.config import PretrainRecipe, StartSection, read_pretrain_recipe
 from mfas.encoders import COMPACT, TABLE1, Role, TransformerEncoder
-from mfas.errors import RunError
+from mfas.errors import RecipeError, RunError
 from mfas.pretrain.batches import Plan, endless_plans, plan_crops, plan_recordings, read_batch
 from mfas.pretrain.continuous import ContinuousObjective
 from mfas.pretrain.ctc import CtcObjective
@@ -35,7 +35,7 @@ from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
 from mfas.pretrain.transcripts import ErrorRates, error_rates
 from mfas.storage import read_json, write_json
-from mfas.train import cpu_threads, make_accelerator
+from mfas.train import cpu_threads, derive_seed, make_accelerator
 
 SIZES = {"table1": TABLE1, "compact": COMPACT}
 RESULT = "result.json"
@@ -47,10 +47,12 @@ def pretrain(
     out: Path,
     resume: bool = False,
     progress: Progress = lambda what, done, total: None,
-) -> dict[str, Any]:
+    minutes: float | None = None,
+) -> dict[str, Any] | None:
     """Train the encoder of `recipe` into the folder `out`; returns what result.json holds.
 
-    With `resume`, a run that was interrupted goes on, and a finished one is left as it is. Raises
+    With `resume`, a run that was interrupted goes on, and a finished one is left as it is. With
+    `minutes`, a run that needs longer stops behind a checkpoint, and None is returned. Raises
     `RunError` if `out` holds something else, and `FailedError` if the run diverges or collapses.
     """
     out = Path(out)
@@ -61,12 +63,18 @@ def pretrain(
         accelerator = make_accelerator(recipe.optimize)
         accelerator.wait_for_everyone()  # until all have seen `out` as it was
         with _own_randomness(accelerator):
-            _train(recipe, out, accelerator, progress)
+            finished = _train(recipe, out, accelerator, progress, minutes)
         accelerator.wait_for_everyone()
-    return dict(read_json(out / RESULT))
+    return dict(read_json(out / RESULT)) if finished else None
 
 
-def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress: Progress) -> None:
+def _train(
+    recipe: PretrainRecipe,
+    out: Path,
+    accelerator: Accelerator,
+    progress: Progress,
+    minutes: float | None,
+) -> bool:
     encoder = start_encoder(recipe.encoder, recipe.objective, recipe.seed, recipe.name)
     objective = make_objective(recipe, encoder)
     with _main_process_first(accelerator):
@@ -79,9 +87,10 @@ def _train(recipe: PretrainRecipe, out: Path, accelerator: Accelerator, progress
     validate = partial(_error_rates, trainer, material.held_out)
     with closing(Journal(out, trainer, validate, progress)) as journal:
         plans = partial(_plans, recipe, material.train, accelerator.num_processes)
-        trainer.run(material.train, plans, journal.write, journal.save)
-    if accelerator.is_main_process:
+        finished = trainer.run(material.train, plans, journal.write, journal.save, minutes)
+    if finished and accelerator.is_main_process:
         _finish(out, trainer, material, validate(), journal.lines[-1])
+    return finished
 
 
 def start_encoder(
@@ -89,14 +98,21 @@ def start_encoder(
 ) -> TransformerEncoder:
     """The encoder that a run begins with: of a size, from `seed`, or from a folder.
 
-    Raises `ModelError` if the folder holds none of ours.
+    Raises `ModelError` if the folder holds none of ours, `RecipeError` if it has too few layers.
     """
     role: Role = "tec" if objective == "ctc" else "sec"
     if settings.start is None:
         size = SIZES[settings.size]
         config = dataclasses.replace(size, name=name, dropout=settings.dropout)
         return TransformerEncoder(config, role, seed)
-    return TransformerEncoder.load(settings.start, role, name=name, dropout=settings.dropout)
+    encoder = TransformerEncoder.load(settings.start, role, name=name, dropout=settings.dropout)
+    if settings.fresh_layers > encoder.depth:
+        raise RecipeError(
+            f"encoder.fresh_layers = {settings.fresh_layers}: the encoder has {encoder.depth}; "
+            "ask for less"
+        )
+    encoder.renew_layers(settings.fresh_layers, derive_seed(seed, "fresh layers"))
+    return encoder
 
 
 def make_objective(recipe: PretrainRecipe, encoder: TransformerEncoder) -> Objective:
@@ -123,7 +139,7 @@ def _plans(recipe: PretrainRecipe, speech: Speech, processes: int, update: int) 
 
     def plan_epoch(seed: int) -> list[Plan]:
         if recipe.objective == "ctc":
-            return plan_recordings(speech, seconds, processes, seed)
+            return plan_recordings(speech, seconds, processes, seed, recipe.speech.speeds)
         return plan_crops(speech, recipe.speech, seconds, processes, seed)
 
     return endless_plans(plan_epoch, recipe.seed, update)

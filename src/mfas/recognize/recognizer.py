@@ -1,12 +1,13 @@
 """A model folder, ready to predict: a recording enters, a `Prediction` leaves.
 
 An utterance's log-probabilities are the mean of its segments' (paper section 3), as in the
-evaluation. Encoders are frozen here; one that was fine-tuned was tested unfrozen, which differs in
-the last digits.
+evaluation; with a head in closed form, of its windows of several segments, weighted by their frames.
+Encoders are frozen here; one that was fine-tuned was tested unfrozen, which differs in the last digits.
 
-Shape legend: S segments, K classes.
+Shape legend: S segments, W windows, F features, K classes.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from mfas.audio import RATE_HZ, Segments, prepare_samples, read_audio, segment
 from mfas.errors import AudioError, ModelError
-from mfas.model import MFAS, Batch, ModelCard, load_model
+from mfas.heads import RidgeHead
+from mfas.model import MFAS, Batch, ModelCard, joined, load_model, save_model
 from mfas.recognize.prediction import Prediction, SegmentPrediction
 
 DEFAULT_MODEL = Path(__file__).parent / "default"
@@ -81,9 +83,12 @@ class Recognizer:
             samples, file = prepare_samples(*audio), None
         else:
             samples, file = read_audio(audio), str(audio)
-        segments = segment(samples)
-        log_probabilities_SK = self._log_probabilities(segments)
-        mean_K = log_probabilities_SK.mean(dim=0)
+        segments = segment(samples, views=not self._pools)
+        if self._pools:
+            log_probabilities_SK, mean_K = self._pooled_log_probabilities(segments)
+        else:
+            log_probabilities_SK = self._log_probabilities(segments)
+            mean_K = log_probabilities_SK.mean(dim=0)
         probabilities = self._by_class(mean_K)
         return Prediction(
             file=file,
@@ -93,6 +98,73 @@ class Recognizer:
             segments=tuple(self._segments(segments, log_probabilities_SK)),
             model=self.name,
         )
+
+    @property
+    def can_adapt(self) -> bool:
+        """Whether `adapt` works: the model has a head in closed form that was solved for voices."""
+        head = self._model.head
+        return isinstance(head, RidgeHead) and head.adapted.solved
+
+    @torch.inference_mode()
+    def adapt(self, audio: Sequence[str | Path | tuple[np.ndarray, int]]) -> "Recognizer":
+        """A recogniser for one voice, from recordings of that speaker; no labels are needed.
+
+        Five recordings already help, twenty do well (docs/quality.md); they should hold the speaker's
+        range of moods, since their mean becomes the middle. Raises `ModelError` if the model cannot be
+        adapted, `AudioError` for the first recording that cannot be analysed, or if there is none.
+        """
+        if not self.can_adapt:
+            raise ModelError(
+                f'{self.name}: cannot be adapted to a voice; train a model with head.kind = "ridge"'
+            )
+        if not audio:
+            raise AudioError("no recordings of the speaker; name some to adapt to")
+        model = copy.deepcopy(self._model)
+        head = _ridge(model)
+        rows = [features_F for one in audio for features_F in self._window_features(one)]
+        head.adapt(head.make_voice(torch.stack(rows)))
+        note = f"Adapted to one speaker with {len(audio)} recordings: do not use it for others."
+        card = replace(self._card, notes=(*self._card.notes, note))
+        return Recognizer(model, card, f"{self.name}, adapted")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model, with the voice it is adapted to, to a folder that must not exist."""
+        save_model(Path(folder), self._model, self._card)
+
+    @property
+    def _pools(self) -> bool:
+        return isinstance(self._model.head, RidgeHead)
+
+    def _window_features(self, audio: str | Path | tuple[np.ndarray, int]) -> Iterator[Tensor]:
+        samples = prepare_samples(*audio) if isinstance(audio, tuple) else read_audio(audio)
+        for batch in self._windows(segment(samples, views=False)):
+            streams, masks = self._model.streams(joined(batch))
+            yield from _ridge(self._model).pool(streams, masks)
+
+    def _windows(self, segments: Segments) -> Iterator[Batch]:
+        """Frames of the segments of one window after the other; so memory stays bounded."""
+        size = _ridge(self._model).context_segments
+        for first in range(0, len(segments), size):
+            rows = slice(first, first + size)
+            waveforms = Batch(
+                waveforms_BN=torch.from_numpy(segments.waveforms_SN[rows]),
+                samples_B=torch.from_numpy(segments.samples_S[rows]),
+            )
+            yield Batch(
+                sec=self._model.encoded("sec", waveforms), tec=self._model.encoded("tec", waveforms)
+            )
+
+    @torch.inference_mode()
+    def _pooled_log_probabilities(self, segments: Segments) -> tuple[Tensor, Tensor]:
+        """Of each segment on its own (S, K), and of the recording (K,)."""
+        parts, windows, frames = [], [], []
+        for batch in self._windows(segments):
+            parts.append(self._model(batch))
+            window = joined(batch)
+            windows.append(self._model(window)[0])
+            frames.append(float(window.real_frames()[0]))
+        weights_W = torch.tensor(frames) / sum(frames)
+        return torch.cat(parts), weights_W @ torch.stack(windows)
 
     @torch.inference_mode()
     def _log_probabilities(self, segments: Segments) -> Tensor:
@@ -131,6 +203,11 @@ def audio_files(paths: Sequence[Path]) -> list[Path]:
             raise AudioError(f"{path}: no audio files in this folder; name files or another folder")
         found += sorted(below)
     return found
+
+
+def _ridge(model: MFAS) -> RidgeHead:
+    assert isinstance(model.head, RidgeHead), "only a ridge head has windows"
+    return model.head
 
 
 def _is_audio(path: Path) -> bool:

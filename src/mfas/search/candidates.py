@@ -59,6 +59,7 @@ def _standalone(problem: SearchProblem, candidate: Strategy) -> tuple[Scores, fl
         seed,
         lambda epoch: problem.log({"candidate": str(candidate), **epoch}),
         problem.folder / f"{name}.safetensors" if problem.folder else None,
+        (problem.condition,),
     )
     seconds = time.perf_counter() - started
     if done is not None:

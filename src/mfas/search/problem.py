@@ -8,6 +8,7 @@ from typing import Any
 from mfas.config import SearchSection, TrainSection
 from mfas.fusion import LEVELS, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
+from mfas.heads.ridge import Condition
 from mfas.model import MFAS
 from mfas.train import SegmentSet
 from mfas.train.loop import Log
@@ -21,7 +22,8 @@ class SearchProblem:
 
     `make_model(strategy, seed)` gives a fresh model: a mixture of all operations for None, else
     that strategy alone. `train` and `validation` are utterances, none of them of the test fold.
-    `folder` is where a search that is interrupted finds what it had done.
+    `folder` is where a search that is interrupted finds what it had done. A head in closed form is
+    solved for `condition`.
     """
 
     make_model: ModelFactory
@@ -33,6 +35,7 @@ class SearchProblem:
     seed: int
     log: Log
     folder: Path | None = None
+    condition: Condition = "plain"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from mfas.train.data import SegmentSet
 from mfas.train.device import cpu_threads, make_accelerator
 from mfas.train.features import Features, Progress, prepare_features
 from mfas.train.loop import EpochScores, FitResult, fit, loss_function, train_step
-from mfas.train.scoring import Scores, score_utterances, utterance_log_probabilities
+from mfas.train.scores import Scores
+from mfas.train.scoring import score_utterances, utterance_log_probabilities
 from mfas.train.seeds import derive_seed, drawing_from, shuffled
 
 __all__ = [

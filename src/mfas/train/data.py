@@ -17,16 +17,29 @@ from mfas.train.seeds import shuffled
 SegmentId = tuple[int, int]  # utterance, segment within it
 
 
+@dataclass(frozen=True, order=True)
+class Window:
+    """`segments` segments of an utterance that follow each other, from number `first` on."""
+
+    utterance: int
+    first: int
+    segments: int
+
+
 @dataclass(frozen=True)
 class SegmentSet:
     """The segments of a manifest with their features, and each utterance's class.
 
-    `targets_U` holds class indices, one an utterance; `classes` is the number of classes.
+    `targets_U` holds class indices, one an utterance; `classes` is the number of classes. `speakers`
+    names each utterance's speaker, and `groups` what is left out together where choices are made: the
+    speaker, or with `loso` the session.
     """
 
     features: Features
     targets_U: tuple[int, ...]
     classes: int
+    speakers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def segments_of(self, utterances: Sequence[int]) -> list[SegmentId]:
         """All segments of `utterances`, in order."""
@@ -43,6 +56,26 @@ class SegmentSet:
             chosen = segments[start : start + size]
             targets_B = torch.tensor([self.targets_U[u] for u, _ in chosen])
             yield self.features.batch(chosen), targets_B, chosen
+
+    def windows(
+        self, utterances: Sequence[int], segments: int, size: int = 32
+    ) -> Iterator[tuple[Batch, list[Window]]]:
+        """Yield (frames, windows): each utterance in windows of at most `segments` segments.
+
+        A batch holds up to `size` windows of as many segments.
+        """
+        counts = self.features.segment_counts
+        windows = [
+            Window(u, first, min(segments, counts[u] - first))
+            for u in utterances
+            for first in range(0, counts[u], segments)
+        ]
+        for length in sorted({window.segments for window in windows}):
+            alike = [window for window in windows if window.segments == length]
+            for start in range(0, len(alike), size):
+                chosen = alike[start : start + size]
+                ids = [(w.utterance, w.first + s) for w in chosen for s in range(length)]
+                yield self.features.windows(ids, length), chosen
 
     def class_weights(self, utterances: Sequence[int], balance: bool) -> Tensor:
         """Loss weight of each class, (classes,): inverse to its frequency, or all 1."""

@@ -31,6 +31,7 @@ from mfas.encoders import FrameCache, Frames, SpeechEncoder, encode_corpus
 from mfas.encoders.arrays import save_array, stored_array
 from mfas.jobs import default_workers, run_jobs
 from mfas.model import Batch
+from mfas.model.batch import join
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
 VIEWS_FOLDER = "views-1"  # counts up when the views change
@@ -75,6 +76,11 @@ class Features:
             else None,
             **{name: self._frames(name, chosen) for name in self.encoded},
         )
+
+    def windows(self, chosen: Sequence[tuple[int, int]], segments: int) -> Batch:
+        """Frames alone, of windows of `segments` segments each, given one after the other."""
+        frames = {n: join(self._frames(n, chosen), segments) for n in self.encoded}
+        return Batch(sec=frames.get("sec"), tec=frames.get("tec"))
 
     def _frames(self, name: str, chosen: Sequence[tuple[int, int]]) -> Frames:
         hidden_BLTD = torch.from_numpy(_stack(self.encoded[name], chosen)).float()

@@ -18,6 +18,8 @@ from torch.optim import AdamW, Optimizer
 
 from mfas.config import TrainSection
 from mfas.errors import FailedError
+from mfas.heads import RidgeHead
+from mfas.heads.ridge import Condition
 from mfas.model import MFAS, Batch
 from mfas.train.checkpoint import (
     Checkpoint,
@@ -28,10 +30,12 @@ from mfas.train.checkpoint import (
     save_checkpoint,
     trainable_state,
 )
+from mfas.train.closed_form import solve_head
 from mfas.train.data import SegmentSet
 from mfas.train.device import make_accelerator
 from mfas.train.scales import fit_scales
-from mfas.train.scoring import Scores, score_utterances
+from mfas.train.scores import Scores, scores_of
+from mfas.train.scoring import score_utterances
 from mfas.train.seeds import derive_seed, drawing_from
 
 Log = Callable[[dict[str, Any]], None]
@@ -69,13 +73,18 @@ def fit(
     seed: int,
     log: Log,
     checkpoint: Path | None = None,
+    conditions: Sequence[Condition] = ("plain",),
 ) -> FitResult:
     """Train `model` on the utterances `train`; keep the epoch that is best on `validation`.
 
+    A head in closed form is solved instead, for each of `conditions`: its scores are those of the first,
+    from leaving each training speaker out, and `validation` is not looked at.
     With `checkpoint`, every epoch is saved there and a fit that was interrupted goes on from it,
     to the same weights. Segments, not utterances, are the examples; scores are of utterances.
     Raises `FailedError` if the training diverges.
     """
+    if isinstance(model.head, RidgeHead):
+        return _fit_closed_form(model, data, train, settings, log, conditions)
     accelerator = make_accelerator(settings)
     fit_scales(model, data, train)
     optimizer = AdamW(parameter_groups(model, settings), weight_decay=settings.weight_decay)
@@ -96,6 +105,25 @@ def fit(
         progress.save(checkpoint)
     model.load_state_dict(progress.best_weights, strict=False)
     return FitResult(progress.best_epoch, progress.best_scores, tuple(progress.history))
+
+
+def _fit_closed_form(
+    model: MFAS,
+    data: SegmentSet,
+    train: Sequence[int],
+    settings: TrainSection,
+    log: Log,
+    conditions: Sequence[Condition],
+) -> FitResult:
+    started = time.perf_counter()
+    fit_scales(model, data, train)
+    solution = solve_head(model, data, train, settings.balance, conditions)
+    best = scores_of(solution.left_out_UK, data, train)
+    fitted = scores_of(solution.fitted_UK, data, train)
+    seconds = round(time.perf_counter() - started, 3)
+    epoch = EpochScores(0, fitted.loss, best.loss, best.ua, best.wa, seconds)
+    log(asdict(epoch) | {"penalty": solution.penalty, "temperature": solution.temperature})
+    return FitResult(0, best, (epoch,))
 
 
 def train_step(

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from mfas.heads import RidgeHead
 from mfas.heads.views import frame_mask
 from mfas.model import MFAS, Batch, Projection
 from mfas.train.data import SegmentSet
@@ -19,10 +20,16 @@ SEGMENTS_AT_ONCE = 64
 
 def fit_scales(model: MFAS, data: SegmentSet, train: Sequence[int]) -> None:
     """Set the spectrogram's extremes and, where the model has them, means and deviations."""
+    if isinstance(model.head, RidgeHead):
+        if model.projections:
+            _fit_projections(model, data, train)
+        return
     extremes = _Extremes()
     mfccs = _Moments()
     frames = {name: _Moments() for name in model.projections if name in data.features.encoded}
     for batch, _, _ in data.batches(train, SEGMENTS_AT_ONCE):
+        assert batch.spectrograms_BFV is not None and batch.mfccs_BVC is not None
+        assert batch.frames_B is not None, "co-attention reads views"
         mask_BV = frame_mask(batch.frames_B, batch.mfccs_BVC.shape[1])
         extremes.add(batch.spectrograms_BFV.transpose(1, 2)[mask_BV])
         mfccs.add(torch.nn.functional.normalize(batch.mfccs_BVC, dim=-1)[mask_BV])
@@ -31,6 +38,16 @@ def fit_scales(model: MFAS, data: SegmentSet, train: Sequence[int]) -> None:
     model.head.scale.fit(extremes.minimum, extremes.maximum)
     if model.head.mfcc.standard is not None:
         model.head.mfcc.standard.fit(*mfccs.mean_and_std())
+    for name, moments in frames.items():
+        cast(Projection, model.projections[name]).standard.fit(*moments.mean_and_std())
+
+
+def _fit_projections(model: MFAS, data: SegmentSet, train: Sequence[int]) -> None:
+    """Means and deviations of the frames alone, for a head that reads no views."""
+    frames = {name: _Moments() for name in model.projections}
+    for batch, _ in data.windows(train, segments=1, size=SEGMENTS_AT_ONCE):
+        for name, moments in frames.items():
+            moments.add(torch.stack(list(_real_frames(batch, name)), dim=1))
     for name, moments in frames.items():
         cast(Projection, model.projections[name]).standard.fit(*moments.mean_and_std())
 

@@ -4,27 +4,16 @@ Shape legend: U utterances, K classes, B segments of a batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mfas.heads import RidgeHead
 from mfas.model import MFAS
+from mfas.train.closed_form import log_probabilities, pool_utterances
 from mfas.train.data import SegmentSet
-
-
-@dataclass(frozen=True)
-class Scores:
-    """UA and WA in 0..1, and the mean negative log-likelihood of the utterances."""
-
-    ua: float
-    wa: float
-    loss: float
-
-    def better_than(self, other: "Scores | None") -> bool:
-        """Higher UA, or the same UA with less loss."""
-        return other is None or (self.ua, -self.loss) > (other.ua, -other.loss)
+from mfas.train.scores import Scores, scores_of
 
 
 @torch.no_grad()
@@ -36,7 +25,16 @@ def utterance_log_probabilities(
     level: str | None = None,
     operation: str | None = None,
 ) -> Tensor:
-    """Normalised log-probabilities (U, K) of `utterances`, in their order."""
+    """Normalised log-probabilities (U, K) of `utterances`, in their order.
+
+    A head in closed form reads windows of several segments instead; in its adapted condition, the
+    recordings of one speaker among `utterances` make that speaker's voice.
+    """
+    if isinstance(model.head, RidgeHead):
+        assert level is None and operation is None, "a closed-form head has no mixture"
+        return log_probabilities(
+            model.head, pool_utterances(model, data, utterances), data, utterances
+        )
     device = next(model.head.parameters()).device
     row_of = {utterance: row for row, utterance in enumerate(utterances)}
     sums_UK = torch.zeros(len(utterances), data.classes)
@@ -58,15 +56,9 @@ def score_utterances(
     level: str | None = None,
     operation: str | None = None,
 ) -> Scores:
-    """Scores of `model` on `utterances`; UA is the mean recall over the classes present."""
-    log_probabilities_UK = utterance_log_probabilities(
-        model, data, utterances, batch, level, operation
-    )
-    targets_U = torch.tensor([data.targets_U[u] for u in utterances])
-    correct_U = (log_probabilities_UK.argmax(dim=-1) == targets_U).float()
-    recalls = [correct_U[targets_U == k].mean().item() for k in targets_U.unique()]
-    return Scores(
-        ua=sum(recalls) / len(recalls),
-        wa=correct_U.mean().item(),
-        loss=F.nll_loss(log_probabilities_UK, targets_U).item(),
+    """Scores of `model` on `utterances`; arguments as of `utterance_log_probabilities`."""
+    return scores_of(
+        utterance_log_probabilities(model, data, utterances, batch, level, operation),
+        data,
+        utterances,
     )
