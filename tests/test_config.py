@@ -71,7 +71,7 @@ def test_the_projects_own_recipes_are_valid(path):
         return
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    assert recipe.corpus.manifest is not None
+    assert (recipe.corpus.manifest is None) == (path.stem == "best-compact"), "for any corpus"
 
 
 def test_a_recipe_of_another_command_is_told_apart():
@@ -169,6 +169,53 @@ def test_an_unknown_key_gets_the_nearest_known_one(values, unknown, nearest):
 def test_an_unknown_key_of_pretraining_gets_the_nearest_known_one(values, unknown, nearest):
     message = refusal(values, model=PretrainRecipe)
     assert message.startswith(f"r.toml: unknown key {unknown}; did you mean {nearest}")
+
+
+CLOSED = {"head": {"kind": "ridge"}, "search": {"method": "exhaustive"}}
+CLOSED_AND_DARTS = (
+    'r.toml: head.kind = "ridge" is solved in closed form, which DARTS cannot follow; '
+    'set search.method to "exhaustive" or "random"'
+)
+CLOSED_AND_TUNED = (
+    'r.toml: head.kind = "ridge" is solved in closed form, which cannot fine-tune an encoder; '
+    "set sec.finetune and tec.finetune to false"
+)
+ADAPTED_COATTENTION = (
+    'r.toml: evaluate.condition = "adapted": only head.kind = "ridge" adapts; '
+    'set it, or use "plain"'
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides", "message"),
+    [
+        ({"head": {"kind": "ridge"}}, (), CLOSED_AND_DARTS),
+        (CLOSED, ("--search.method", "darts"), CLOSED_AND_DARTS),
+        (CLOSED, ("--sec.finetune", "true"), CLOSED_AND_TUNED),
+        (CLOSED, ("--tec.finetune", "true", "--fusion.strategy", "none"), CLOSED_AND_TUNED),
+        ({}, ("--evaluate.condition", "adapted"), ADAPTED_COATTENTION),
+        (
+            {"evaluate": {"condition": "adapted"}, "head": {"kind": "coattention"}},
+            (),
+            ADAPTED_COATTENTION,
+        ),
+    ],
+)
+def test_what_a_closed_form_cannot_do_is_refused_with_the_way_out(values, overrides, message):
+    assert refusal(values, *overrides) == message
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("--evaluate.condition", "adapted"),
+        ("--search.method", "random"),
+        ("--search.method", "darts", "--fusion.strategy", "last:ism"),
+        ("--search.method", "darts", "--fusion.strategy", "none"),
+    ],
+)
+def test_what_a_closed_form_can_do_is_not_refused(overrides):
+    assert parse_recipe(CLOSED, overrides).head.kind == "ridge"
 
 
 @MODELS

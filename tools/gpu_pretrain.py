@@ -27,7 +27,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 GPU = {  # larger batches than on a CPU, the rate raised with the square root of their size
     "sec": ("sec-compact", {"batch_seconds": 256, "lr": 2e-3, "updates": 20000}),
     "quantised": ("tec-compact-quantised", {"batch_seconds": 256, "lr": 2e-3, "updates": 15000}),
-    "ctc": ("tec-compact", {"batch_seconds": 192, "lr": 1e-3, "updates": 6000}),
+    "ctc": ("tec-compact-from-quantised", {"batch_seconds": 192, "lr": 1e-3, "updates": 6000}),
     "table1": ("table2-k4", {"batch_seconds": 256, "lr": 1.5e-3, "updates": 5000}),
 }
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the product that stands for the card's peak

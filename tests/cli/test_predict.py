@@ -8,6 +8,8 @@ import pytest
 import soundfile
 
 from mfas.audio import read_audio
+from mfas.cli import main
+from mfas.recognize import Recognizer, audio_files
 
 KEYS = ["file", "duration", "label", "probabilities", "segments", "model"]
 CLASSES = ["calm", "glad", "tense"]
@@ -133,3 +135,54 @@ def test_a_model_whose_description_is_wrong(key, refusal, two, model_copy):
         if key == "notes" and wrong != 3:
             continue
         assert str(model_copy) in refusal("predict", two[1], "--model", model_copy)
+
+
+@pytest.fixture(scope="module")
+def ridge_model(tone_corpus, tone_cache, tmp_path_factory):
+    """A model in closed form, which `mfas train` made."""
+    folder = tmp_path_factory.mktemp("ridge")
+    recipe = folder / "ridge.toml"
+    recipe.write_text(f'[corpus]\nmanifest = "{tone_corpus}"\n[head]\nkind = "ridge"\n')
+    overrides = ["--sec.encoder", "compact", "--tec.encoder", "compact", "--train.device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFAS_CACHE", str(tone_cache))
+        strategy = ["--fusion.strategy", "last:sum"]
+        assert (
+            main(["train", str(recipe), "--out", str(folder / "model"), *overrides, *strategy]) == 0
+        )
+    return folder / "model"
+
+
+def test_predictions_are_adapted_to_the_recordings_of_a_speaker(
+    mfas, ridge_model, tone_corpus, two
+):
+    ann, file = tone_corpus.parent / "ann", two[0]
+    common = ("predict", file, "--model", ridge_model, "--format", "json")
+    outcome = mfas(*common, "--speaker-audio", ann)
+    assert (outcome.code, outcome.complaints) == (0, [])
+    (answer,) = json.loads(outcome.out)
+    recognizer = Recognizer.from_pretrained(ridge_model)
+    assert answer == recognizer.adapt(audio_files([ann])).predict(file).to_json()
+    assert answer["model"] == f"{ridge_model}, adapted"
+    notes = [line for line in outcome.err if "Adapted to one speaker with 6 recordings" in line]
+    assert len(notes) == 1
+    (plain,) = json.loads(mfas(*common).out)
+    assert plain == recognizer.predict(file).to_json()
+    assert plain["probabilities"] != answer["probabilities"]
+    (one,) = json.loads(mfas(*common, "--speaker-audio", two[1]).out)
+    assert one["probabilities"] not in (plain["probabilities"], answer["probabilities"])
+
+
+def test_a_model_that_cannot_adapt_says_what_can(refusal, model, two):
+    line = refusal("predict", two[0], "--model", model, "--speaker-audio", two[1])
+    assert line == (
+        f'mfas: {model}: cannot be adapted to a voice; train a model with head.kind = "ridge"'
+    )
+
+
+def test_recordings_of_a_speaker_that_are_not_there(refusal, ridge_model, two, tmp_path):
+    common = ("predict", two[0], "--model", ridge_model, "--speaker-audio")
+    (tmp_path / "empty").mkdir()
+    assert "no audio files in this folder" in refusal(*common, tmp_path / "empty")
+    gone = tmp_path / "gone.wav"
+    assert refusal(*common, gone) == f"mfas: {gone}: no such file; check the path"

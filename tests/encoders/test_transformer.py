@@ -94,6 +94,19 @@ def test_log_mel_is_librosas(noise):
     np.testing.assert_allclose(ours_MF, theirs_FM.T, atol=1e-4)
 
 
+def test_two_log_mel_frames_beside_each_other_are_projected(noise):
+    waveforms_BN, samples_B = noise([48_000, 9_000])
+    waveforms_BN = waveforms_BN[:, :16_160]
+    front = LogMel(LogMelSettings(bins=20), dim=8)
+    mel_BMF, inputs_BTF = front.log_mel(waveforms_BN), front.inputs(waveforms_BN)
+    assert mel_BMF.shape == (2, 99, 20)
+    assert inputs_BTF.shape == (2, 49, 40)  # an odd last frame is left out
+    for t in (0, 20, 48):
+        assert inputs_BTF[:, t].equal(torch.cat([mel_BMF[:, 2 * t], mel_BMF[:, 2 * t + 1]], dim=1))
+    projected_BTD = inputs_BTF @ front.projection.weight.T + front.projection.bias
+    torch.testing.assert_close(front(waveforms_BN, samples_B), projected_BTD)
+
+
 @OURS
 def test_a_saved_encoder_loads_as_it_was(kind, small_configs, noise, tmp_path):
     encoder = TransformerEncoder(small_configs[kind], seed=2)

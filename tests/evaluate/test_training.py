@@ -19,8 +19,8 @@ def opinions(monkeypatch):
     noted = []
     fit = training.fit
 
-    def noting(model, data, *rest):
-        result = fit(model, data, *rest)
+    def noting(model, data, *rest, **named):
+        result = fit(model, data, *rest, **named)
         everything = range(len(data.targets_U))
         noted.append(utterance_log_probabilities(model, data, everything))
         return result
@@ -103,9 +103,9 @@ def test_held_out_speakers_choose_and_do_not_train(
     used = []
     fit = training.fit
 
-    def noting(model, data, train, validation, *rest):
+    def noting(model, data, train, validation, *rest, **named):
         used.append((train, validation))
-        return fit(model, data, train, validation, *rest)
+        return fit(model, data, train, validation, *rest, **named)
 
     monkeypatch.setattr(training, "fit", noting)
     train_model(quick_recipe("--fusion.strategy", "none"), tmp_path / "model", cache=tone_cache)

@@ -157,7 +157,12 @@ def other_speakers(result):
         (other_strategy, "result.json: strategy of fold bob is not that of strategies.json"),
         (other_speakers, "result.json: test speakers of fold ann are not those of folds.json"),
         (lambda result: result.update(n_utterances=25), "result.json: n_utterances is 25"),
-        (lambda result: result.update(selection="paper"), "result.json: protocol or selection"),
+        (
+            lambda result: result.update(protocol="loso"),
+            "result.json: protocol is not the recipe's",
+        ),
+        (lambda result: result.update(selection="paper"), "result.json: selection is not the"),
+        (lambda result: result.update(condition="adapted"), "result.json: condition is not the"),
         (lambda result: result.update(honest=False), "result.json: says optimistic, but nothing"),
         (lambda result: result["files"].pop("log.jsonl"), "log.jsonl: result.json records no hash"),
         (lambda result: result.update(manifest_sha256="0"), "utterances.csv: does not match"),

@@ -195,7 +195,7 @@ def test_the_projection_learns_at_every_level_but_the_encoder_only_at_the_last(
     """Of the adjustment's gradient, the head's own path through S_n cut off."""
     sec, strategy = encoder("sec", frozen=False), Strategy(level, "sum")
     model = build_model(recipe(fusion={"dim": 16}), sec, encoder("tec"), 3, strategy, seed=0)
-    sec, tec = model._frames("sec", batch), model._frames("tec", batch)
+    sec, tec = model.encoded("sec", batch), model.encoded("tec", batch)
     model._adjusted(sec, tec, None, None).square().sum().backward()
     assert gradient(model.projections["sec"]) > 0
     assert (gradient(model.sec) > 0) == (level == "last")

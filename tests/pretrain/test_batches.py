@@ -16,6 +16,7 @@ from mfas.corpora import Utterance
 from mfas.errors import ManifestError
 from mfas.pretrain.batches import (
     READ_AHEAD,
+    Piece,
     endless_plans,
     plan_crops,
     plan_recordings,
@@ -26,6 +27,8 @@ from mfas.pretrain.speech import FULL_SCALE, Speech
 
 RATE_HZ = 16_000
 CROPS = SpeechSection(crop_seconds=(0.5, 1.0, 2.0))
+SPEEDS = (0.9, 1.0, 1.1)
+PLAYED = CROPS.model_copy(update={"speeds": SPEEDS})
 
 
 def speech_of(*seconds: float) -> Speech:
@@ -43,7 +46,21 @@ def random_speech(recordings: int, seed: int = 0, least: float = 0.5, most: floa
     return speech_of(*np.random.default_rng(seed).uniform(least, most, recordings))
 
 
+def sines_of(hz: float, *seconds: float) -> Speech:
+    """Recordings of one tone of amplitude 10 000, each from phase 0."""
+    speech = speech_of(*seconds)
+    sines = [10_000 * np.sin(2 * np.pi * hz * np.arange(n) / RATE_HZ) for n in speech.lengths_R]
+    samples_N = np.rint(np.concatenate(sines)).astype("<i2")
+    return Speech(speech.utterances, samples_N, speech.starts_R, speech.lengths_R)
+
+
+def places(plans: list[tuple[Piece, ...]]) -> list[list[tuple[int, int, int]]]:
+    """Recording, start and samples of every piece."""
+    return [[(piece.recording, piece.start, piece.samples) for piece in plan] for plan in plans]
+
+
 many = st.lists(st.floats(0.5, 5.0), min_size=1, max_size=60)
+any_speeds = st.lists(st.floats(0.5, 2), min_size=1, max_size=4).map(tuple)
 
 
 @given(seconds=many, batch_seconds=st.floats(0.5, 12), processes=st.integers(1, 3))
@@ -192,12 +209,186 @@ def test_what_a_batch_holds():
     assert not batch.waveforms_BN[0, 8_000:].any()
 
 
+def test_one_speed_gives_the_batches_that_a_seed_always_gave():
+    """Written down before there were speeds: old runs can be done again."""
+    speech = speech_of(0.7, 1.2, 2.5, 4.1, 0.9, 1.6, 3.3, 2.2)
+    crops = plan_crops(speech, CROPS, 2.0, 1, seed=8)
+    assert places(crops) == [
+        [(6, 8134, 32000)],
+        [(5, 3731, 16000), (1, 1193, 16000)],
+        [(3, 29229, 32000)],
+        [(7, 154, 32000)],
+        [(3, 14713, 32000)],
+        [(2, 4589, 32000)],
+    ]
+    shuffled = plan_recordings(speech, 4.0, 1, seed=8)
+    assert places(shuffled) == [
+        [(6, 0, 52800)],
+        [(2, 0, 40000)],
+        [(3, 0, 65600)],
+        [(0, 0, 11200), (4, 0, 14400), (1, 0, 19200)],
+        [(5, 0, 25600)],
+        [(7, 0, 35200)],
+    ]
+    as_sorted = plan_recordings(speech, 4.0, 2, seed=None)
+    assert places(as_sorted) == [
+        [(0, 0, 11200), (4, 0, 14400)],
+        [(1, 0, 19200), (5, 0, 25600)],
+        [(7, 0, 35200), (2, 0, 40000)],
+        [(6, 0, 52800), (3, 0, 65600)],
+    ]
+    for plan in (*crops, *shuffled, *as_sorted):
+        assert {piece.speed for piece in plan} == {1}
+
+
+@given(
+    seconds=st.lists(st.floats(1.0, 5.0), min_size=1, max_size=40),
+    speeds=any_speeds,
+    batch_seconds=st.floats(0.5, 12),
+    processes=st.integers(1, 3),
+)
+def test_crops_at_other_speeds_lie_inside_too(seconds, speeds, batch_seconds, processes):
+    speech, crops = speech_of(*seconds), CROPS.model_copy(update={"speeds": speeds})
+    try:
+        plans = plan_crops(speech, crops, batch_seconds, processes, seed=3)
+    except ManifestError:
+        least = max(1, int(batch_seconds / 0.5 / processes)) * processes
+        assert len(seconds) <= 5 * least
+        return
+    drawn = {}
+    for plan in plans:
+        (samples,) = {piece.samples for piece in plan}
+        assert samples in (8_000, 16_000, 32_000)
+        assert len(plan) % processes == 0
+        for piece in plan:
+            read = piece.source_samples
+            assert 0 <= piece.start <= speech.lengths_R[piece.recording] - read
+            assert samples * piece.speed - 1 < read <= samples * piece.speed
+            drawn.setdefault(piece.recording, set()).add(piece.speed)
+    assert all(len(found) == 1 and found <= set(speeds) for found in drawn.values())
+
+
+@given(
+    seconds=many,
+    speeds=any_speeds,
+    batch_seconds=st.floats(0.5, 12),
+    seed=st.none() | st.integers(0, 9),
+)
+def test_whole_recordings_at_other_speeds_are_as_long_as_they_take(
+    seconds, speeds, batch_seconds, seed
+):
+    speech = speech_of(*seconds)
+    plans = plan_recordings(speech, batch_seconds, 1, seed, speeds)
+    used = sorted(piece.recording for plan in plans for piece in plan)
+    assert used == list(range(len(seconds)))
+    for plan in plans:
+        assert max(p.samples for p in plan) * len(plan) <= batch_seconds * RATE_HZ or len(plan) == 1
+        for piece in plan:
+            length = speech.lengths_R[piece.recording]
+            assert piece.speed in speeds
+            assert piece.start == 0
+            assert length / piece.speed - 1 < piece.samples <= length / piece.speed + 1e-6
+            assert length - 3 <= piece.source_samples <= length
+    if seed is None:
+        lengths = [piece.samples for plan in plans for piece in plan]
+        assert lengths == sorted(lengths)
+
+
+def test_faster_recordings_give_fewer_crops_and_slower_ones_more():
+    for speed, crops in ((0.5, 4), (1.0, 2), (1.25, 1), (2.0, 1)):
+        played = CROPS.model_copy(update={"speeds": (speed,)})
+        plans = plan_crops(speech_of(4.0), played, 2.0, 1, seed=0)
+        assert [piece.samples for plan in plans for piece in plan] == [32_000] * crops
+
+
+def test_crops_at_other_speeds_start_anywhere_they_fit():
+    faster = CROPS.model_copy(update={"speeds": (1.25,)})
+    starts = {
+        piece.start
+        for seed in range(300)
+        for plan in plan_crops(speech_of(2.501, 2.501), faster, 4.0, 1, seed)
+        for piece in plan
+    }
+    assert starts == set(range(17))
+
+
+def test_every_epoch_draws_speeds_anew_and_each_as_often():
+    speech, counts = random_speech(60, least=0.6), Counter()
+    for plans in (
+        [plan_crops(speech, PLAYED, 8.0, 1, seed) for seed in range(30)],
+        [plan_recordings(speech, 8.0, 1, seed, SPEEDS) for seed in range(30)],
+    ):
+        epochs = [{p.recording: p.speed for plan in epoch for p in plan} for epoch in plans]
+        assert {epoch.get(7) for epoch in epochs} >= set(SPEEDS)
+        counts = Counter(speed for epoch in epochs for speed in epoch.values())
+        assert [counts[s] / counts.total() for s in SPEEDS] == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_the_same_seed_draws_the_same_speeds():
+    speech = random_speech(40, least=0.6)
+    one, again, other = (plan_crops(speech, PLAYED, 8.0, 1, seed) for seed in (1, 1, 2))
+    assert one == again != other
+    one, again, other = (plan_recordings(speech, 8.0, 1, seed, SPEEDS) for seed in (1, 1, 2))
+    assert one == again != other
+    assert torch.equal(
+        read_batch(speech, one[0]).waveforms_BN, read_batch(speech, again[0]).waveforms_BN
+    )
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.9, 1.0, 1.1, 1.237, 2.0])
+def test_a_tone_played_at_a_speed_is_as_much_higher(speed):
+    speech, samples = sines_of(500, 3.0, 3.0), 16_000
+    batch = read_batch(speech, (Piece(1, 1234, samples, speed),))
+    assert batch.waveforms_BN.shape == (1, samples)
+    assert batch.samples_B.tolist() == [samples]
+    found_N = batch.waveforms_BN[0].numpy().astype(np.float64)
+    spectrum_F = np.abs(np.fft.rfft(found_N * np.hanning(samples)))
+    assert spectrum_F.argmax() == pytest.approx(500 * speed, abs=0.51)  # bins of 1 Hz
+    times_N = (1234 + speed * np.arange(samples)) / RATE_HZ  # in the recording
+    wanted_N = 10_000 / FULL_SCALE * np.sin(2 * np.pi * 500 * times_N)
+    inner = slice(300, -300)  # the filter knows nothing beyond the ends
+    np.testing.assert_allclose(found_N[inner], wanted_N[inner], atol=1e-4)
+    assert np.abs(found_N - wanted_N).max() < 0.1
+
+
+@pytest.mark.parametrize(("hz", "speed"), [(6000, 2.0), (7000, 1.25), (7600, 1.1)])
+def test_a_tone_that_would_be_too_high_is_gone_and_not_folded_down(hz, speed):
+    speech = sines_of(hz, 3.0)
+    assert read_batch(speech, (Piece(0, 0, 16_000),)).waveforms_BN.abs().max() > 0.3
+    played_N = read_batch(speech, (Piece(0, 0, 16_000, speed),)).waveforms_BN[0]
+    assert played_N[300:-300].abs().max() < 1e-3
+
+
+@given(speed=st.floats(0.5, 2), samples=st.integers(2000, 9000), start=st.integers(0, 500))
+def test_a_piece_is_sound_up_to_its_last_samples(speed, samples, start):
+    speech = sines_of(4000.3, 1.5)
+    played_N = read_batch(speech, (Piece(0, start, samples, speed),)).waveforms_BN[0]
+    assert len(played_N) == samples
+    assert played_N.isfinite().all()
+    assert played_N[-6:].abs().max() > 0.01
+
+
+def test_what_a_batch_at_other_speeds_holds():
+    speech = sines_of(500, 1.0, 0.5, 2.0)
+    pieces = (Piece(1, 0, 10_000, 0.8), Piece(0, 0, 16_000), Piece(2, 0, 16_000, 2.0))
+    batch = read_batch(speech, pieces)
+    assert batch.samples_B.tolist() == [10_000, 16_000, 16_000]
+    assert batch.texts == ("text 1", "text 0", "text 2")
+    assert batch.waveforms_BN.dtype == torch.float32
+    assert batch.waveforms_BN.shape == (3, 16_000)
+    assert not batch.waveforms_BN[0, 10_000:].any()
+    as_it_is = torch.from_numpy(speech.read(0, 0, 16_000).astype(np.float32)) / FULL_SCALE
+    assert torch.equal(batch.waveforms_BN[1], as_it_is)
+
+
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_shares_of_the_processes_make_the_whole(processes):
-    speech = random_speech(30)
+    speech = random_speech(30, least=0.6)
     for plan in (
         plan_recordings(speech, 30.0, processes, seed=0)[0],
         plan_crops(speech, CROPS, 12.0, processes, seed=0)[0],
+        plan_recordings(speech, 30.0, processes, 0, SPEEDS)[0],
+        plan_crops(speech, PLAYED, 12.0, processes, seed=0)[0],
     ):
         whole = read_batch(speech, plan)
         shares = [read_batch(speech, plan, p, processes) for p in range(processes)]

@@ -109,6 +109,9 @@ def test_keys_stand_anywhere(mfas, recipe, tmp_path):
         (["--objective", "hubert"], "objective = 'hubert': input should be 'quantised', 'cont"),
         (["--continuous.layers", "4"], "continuous.layers = 4: the encoder has 3; ask for le"),
         (["--quantised.dim", "7", "--objective", "quantised"], "quantised.dim = 7 does not divide"),
+        (["--speech.speeds", "[1.0, 2.1]"], "speech.speeds.1 = 2.1: input should be less than or"),
+        (["--speech.speeds", "[]"], "speech.speeds = []: tuple should have at least 1 item"),
+        (["--quantised.score_standard", "all"], "score_standard = 'all': input should be 'batch'"),
         (["--encoder.start", "gone"], "gone: has no config.json; name a folder that holds an enc"),
         (["--optimize.betas", "[0.9, 1]"], "optimize.betas.1 = 1: input should be less than 1"),
         (["--continuous.student", "visible", "--mask.placement", "overlapping"], "set mask.placem"),
@@ -234,3 +237,13 @@ def test_a_failed_run_ends_its_process(recipe, tmp_path):
     )
     assert done.returncode == 1
     assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+
+
+def test_a_run_that_is_out_of_time_says_how_to_go_on(mfas, recipe, tmp_path):
+    out = tmp_path / "run"
+    stopped = mfas("pretrain", recipe, "--out", out, "--minutes", "0")
+    assert (stopped.code, stopped.err) == (0, [])
+    assert stopped.out == f"{out}: stopped at a checkpoint; go on with --resume\n"
+    finished = mfas("pretrain", recipe, "--out", out, "--resume")
+    assert finished.code == 0
+    assert "9 updates" in finished.out

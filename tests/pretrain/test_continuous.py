@@ -14,7 +14,7 @@ from mfas.config import ContinuousSection, GuardSection, MaskSection
 from mfas.encoders import LayerOutput, TransformerEncoder
 from mfas.errors import RecipeError
 from mfas.pretrain import ContinuousObjective, SpeechBatch, span_masks
-from mfas.pretrain.continuous import frame_variance, masked_error, standardised, teacher_decay
+from mfas.pretrain.continuous import frame_variance, standardised, teacher_decay
 from mfas.pretrain.masks import masked_frames
 
 MASK = MaskSection(share=0.5, span=4)
@@ -341,13 +341,6 @@ def test_a_target_is_standardised_over_time():
     wanted = (wanted - wanted.mean(1, keepdims=True)) / wanted.std(1, keepdims=True)
     assert found == pytest.approx(wanted, abs=1e-4)
     assert not standardised(torch.full((1, 5, 2), 3.0)).any()
-
-
-def test_masked_error_is_a_mean_over_masked_frames():
-    guess_RTO, target_RTO = torch.zeros(2, 3, 2), torch.arange(12.0).reshape(2, 3, 2)
-    mask_RT = torch.tensor([[True, False, False], [True, False, True]])
-    wanted = np.mean([np.mean([0, 1]), np.mean([36, 49]), np.mean([100, 121])])
-    assert masked_error(guess_RTO, target_RTO, mask_RT).item() == pytest.approx(wanted)
 
 
 def test_frame_variance_is_that_of_the_frames_that_count():

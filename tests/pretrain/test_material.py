@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfas.config import PretrainRecipe
+from mfas.config import CtcSection, PretrainRecipe, SpeechSection
 from mfas.corpora import Utterance
 from mfas.errors import AudioError, ManifestError, RecipeError
+from mfas.pretrain.batches import Piece, plan_crops, plan_recordings, read_batch
+from mfas.pretrain.ctc import CtcObjective, count_frames, fits
 from mfas.pretrain.material import held_out_speakers, read_material
 from mfas.storage import read_csv, write_csv
 
@@ -38,6 +41,51 @@ def test_what_cannot_be_spelled_is_left_out_and_counted(read):
     material = read("--speech.held_out", "0", objective="ctc")
     assert material.left_out == {"without a transcript, or shorter than theirs": 6}
     assert all(utterance.text for utterance in material.train.utterances)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "left_out"),
+    [([0.5], 0), ([0.9], 6), ([0.5, 1.2], 6), ([1.0, 1.3, 0.5], 12), ([2.0], 18)],
+)
+def test_what_is_too_short_at_the_fastest_speed_is_left_out(speeds, left_out, read):
+    """So every other recording gives a crop in every epoch."""
+    material = read("--speech.held_out", "0", "--speech.speeds", str(speeds))
+    assert sum(material.left_out.values()) == left_out
+    assert len(material.train) == 30 - left_out
+    settings = SpeechSection(crop_seconds=(0.5,), speeds=tuple(speeds))
+    for seed in range(5):
+        plans = plan_crops(material.train, settings, 0.5, 1, seed)
+        assert {piece.recording for plan in plans for piece in plan} == set(range(30 - left_out))
+
+
+def test_texts_that_fit_at_the_fastest_speed_fit_at_every_speed(
+    read, tiny_encoder, tmp_path, voice
+):
+    """With one sample less, a text of 20 letters has 19 frames there."""
+    encoder, text = tiny_encoder(), 2 * "abcdefghij"
+    least = round((encoder.receptive_field + 19 * 320) * 1.25)
+    rows = []
+    for samples in (least - 1, least, least + 500):
+        soundfile.write(tmp_path / f"{samples}.wav", voice(samples), 16_000)
+        rows.append({"file": f"{samples}.wav", "speaker": "a", "text": text})
+    write_csv(tmp_path / "m.csv", ["file", "speaker", "text"], rows)
+    options = ("--speech.manifest", str(tmp_path / "m.csv"), "--speech.held_out", "0")
+    assert len(read(*options, objective="ctc").train) == 3
+    train = read(*options, "--speech.speeds", "[0.8, 1.25, 1.0]", objective="ctc").train
+    assert sorted(train.lengths_R) == [least, least + 500]
+    drawn = set()
+    for seed in range(20):
+        for plan in plan_recordings(train, 10.0, 1, seed, (0.8, 1.25, 1.0)):
+            drawn |= {piece.speed for piece in plan}
+            batch = read_batch(train, plan)
+            assert all(fits(text, frames) for frames in count_frames(encoder, batch.samples_B))
+    assert drawn == {0.8, 1.25, 1.0}
+    objective = CtcObjective(encoder, CtcSection(), seed=0).eval()
+    for speed, finite in ((1.25, True), (1.26, False)):
+        shortest = int(np.argmin(train.lengths_R))
+        batch = read_batch(train, (Piece(shortest, 0, int(least / speed), speed),))
+        loss = objective(batch, 0.5, torch.Generator()).loss
+        assert loss.isfinite() == finite
 
 
 def test_held_out_speakers_are_the_same_for_every_objective_and_never_trained_on(read):

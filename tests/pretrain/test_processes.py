@@ -60,9 +60,11 @@ def recipes(make_recipe: Callable[..., PretrainRecipe], even_manifest: Path) -> 
     found = {name: make_recipe(*alike, objective=name) for name in OBJECTIVES}
     wild = ["--optimize.lr", "1e6", "--optimize.warmup", "0", "--optimize.updates", "30"]
     strict = ["--guards.effective_rank", "1000", "--optimize.log_every", "1"]
+    played = ["--speech.speeds", "[0.9, 1.0, 1.1]", "--quantised.mel_weight", "0.5"]
     gone = ["--speech.manifest", str(even_manifest.with_name("gone.csv"))]
     return found | {
         "auto": make_recipe(*alike, "--optimize.device", "auto"),
+        "played": make_recipe(*alike, *played, objective="quantised"),
         "diverges": make_recipe(*alike, *wild),
         "collapses": make_recipe(*alike, *strict, "--optimize.updates", "40"),
         "no manifest": make_recipe(*gone),
@@ -100,7 +102,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "auto"])
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "auto", "played"])
 def test_two_processes_do_what_one_does(objective, both, recipes, tmp_path, weights):
     assert [ending["code"] for ending in both.endings[objective]] == [0, 0], both.endings
     pretrain(recipes[objective], tmp_path / "one")

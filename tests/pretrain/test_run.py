@@ -21,8 +21,9 @@ from tensorboardX.proto.event_pb2 import Event
 
 from mfas.config import EncoderSection, read_pretrain_recipe, recipe_to_toml
 from mfas.encoders import COMPACT, TABLE1, load_encoder
-from mfas.errors import FailedError, ModelError, RunError
+from mfas.errors import FailedError, ModelError, RecipeError, RunError
 from mfas.pretrain import pretrain, run, start_encoder
+from mfas.pretrain.batches import read_batch
 from mfas.pretrain.ctc import load_transcriber
 from mfas.pretrain.loop import Trainer
 from mfas.storage import read_csv, read_json, sha256_of_file, write_csv
@@ -171,6 +172,28 @@ def test_interrupted_and_resumed(objective, update, interrupt, make_recipe, tmp_
     assert (tmp_path / "run" / "checkpoint.safetensors").exists() == (update > 4)
     pretrain(recipe, tmp_path / "run", resume=True)
     assert_same(tmp_path / "run", objective)
+
+
+@OBJECTIVES
+def test_at_other_speeds_a_run_is_another_and_resumes_as_well(
+    objective, interrupt, make_recipe, tmp_path, weights, log_lines
+):
+    """Here quantised targets go with log-mel."""
+    mel = ("--quantised.mel_weight", "0.5")
+    recipe = make_recipe("--speech.speeds", "[0.8, 1.2]", *mel, objective=objective)
+    pretrain(recipe, tmp_path / "whole")
+    interrupt(6)
+    with pytest.raises(Interrupted):
+        pretrain(recipe, tmp_path / "parts")
+    pretrain(recipe, tmp_path / "parts", resume=True)
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(tensor, weights(tmp_path / "parts")[name]), name
+    lines = log_lines(tmp_path / "whole")
+    assert lines == log_lines(tmp_path / "parts")
+    assert ("mel" in lines[-1]) == (objective != "ctc")
+    plain = pretrain(make_recipe(*mel, objective=objective), tmp_path / "plain")
+    assert plain["left_out"] == read_json(tmp_path / "whole" / "result.json")["left_out"]
+    assert plain["last"]["loss"] != lines[-1]["loss"]
 
 
 def test_interrupted_again_and_again(interrupt, make_recipe, tmp_path, assert_same):
@@ -381,6 +404,20 @@ def test_error_rates_join_the_log_now_and_then(make_recipe, tmp_path):
     assert result["held_out"]["utterances"] == 8
 
 
+def test_held_out_speech_is_transcribed_at_its_own_speed(make_recipe, tmp_path, monkeypatch):
+    pieces = []
+
+    def watched(speech, plan):
+        pieces.extend(plan)
+        return read_batch(speech, plan)
+
+    monkeypatch.setattr(run, "read_batch", watched)
+    faster = ("--speech.speeds", "[1.5, 2.0]", "--optimize.updates", "1")
+    result = pretrain(make_recipe(*faster, objective="ctc"), tmp_path / "run")
+    assert len(pieces) == result["held_out"]["utterances"] == 8
+    assert {piece.speed for piece in pieces} == {1}
+
+
 def test_a_run_starts_from_a_size_or_from_a_folder(make_recipe, finished, weights, tmp_path):
     for size, config in (("compact", COMPACT), ("table1", TABLE1)):
         section = make_recipe().encoder.model_copy(update={"start": None, "size": size})
@@ -421,3 +458,45 @@ def test_compiled_it_does_the_same(student, make_recipe, tmp_path, log_lines, mo
     assert [line["loss"] for line in found[1]] == pytest.approx(
         [line["loss"] for line in found[0]], rel=1e-3
     )
+
+
+@OBJECTIVES
+def test_a_run_that_is_out_of_time_stops_at_a_checkpoint_and_goes_on(
+    objective, make_recipe, tmp_path, assert_same
+):
+    recipe, out = make_recipe(objective=objective), tmp_path / "run"
+    assert pretrain(recipe, out, minutes=0) is None
+    assert (out / "checkpoint.safetensors").exists()
+    assert not (out / "result.json").exists()
+    turns = 1
+    while pretrain(recipe, out, resume=True, minutes=0) is None:
+        turns += 1
+    assert turns == recipe.optimize.updates // recipe.optimize.checkpoint_every
+    assert_same(out, objective)
+
+
+def test_a_run_with_time_enough_is_finished(make_recipe, tmp_path, assert_same):
+    assert pretrain(make_recipe(), tmp_path / "run", minutes=60) is not None
+    assert_same(tmp_path / "run", "continuous")
+
+
+def test_the_last_layers_begin_anew_if_asked_to(finished, make_recipe):
+    folder = str(finished("quantised"))
+    begins = ("--encoder.start", folder, "--encoder.fresh_layers", "1")
+    kept = start_encoder(make_recipe("--encoder.start", folder).encoder, "ctc", 0, "quick")
+    fresh = start_encoder(make_recipe(*begins).encoder, "ctc", 0, "quick")
+    changed = {
+        name.split(".")[1]
+        for name, tensor in kept.state_dict().items()
+        if not torch.equal(tensor, fresh.state_dict()[name])
+    }
+    assert changed == {str(kept.depth - 1)}, "the last block alone"
+    again = start_encoder(make_recipe(*begins).encoder, "ctc", 0, "quick")
+    other = start_encoder(make_recipe(*begins).encoder, "ctc", 1, "quick")
+    assert again.fingerprint() == fresh.fingerprint() != other.fingerprint()
+
+
+def test_no_more_layers_begin_anew_than_there_are(finished, make_recipe):
+    begins = ("--encoder.start", str(finished("quantised")), "--encoder.fresh_layers", "9")
+    with pytest.raises(RecipeError, match=r"encoder.fresh_layers = 9: the encoder has \d; ask"):
+        start_encoder(make_recipe(*begins).encoder, "ctc", 0, "quick")

@@ -17,7 +17,7 @@ def fitted(monkeypatch):
     """Stands in for training: `LIMIT` scores best, by its loss; notes which models were trained."""
     trained = []
 
-    def fit(model, data, train, validation, settings, seed, log, checkpoint=None):
+    def fit(model, data, train, validation, settings, seed, log, checkpoint, conditions):
         trained.append((model, seed, settings.epochs))
         log({"epoch": 0})
         return FitResult(0, Scores(0.5, 0.5, 0.1 if model == LIMIT else 0.2), ())

@@ -1,9 +1,11 @@
 """Every segment is an example once an epoch, and rare classes count as much as frequent ones."""
 
+import numpy as np
 import pytest
 import torch
 
 from mfas.train import SegmentSet
+from mfas.train.data import Window
 
 
 def ids_of(data: SegmentSet, utterances, size, seed=None):
@@ -60,3 +62,67 @@ def test_weights_come_from_the_given_utterances_and_stay_finite(experiment):
     weights_K = data.class_weights([0, 2], balance=True)
     assert weights_K[0] == weights_K[1] == pytest.approx(2 / 3)
     assert torch.isfinite(weights_K).all()
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4])
+def test_windows_hold_every_segment_once_in_order(experiment, segments):
+    data = experiment.data
+    utterances = [3, 0, 7, 12]
+    windows = data.windows_of(utterances, segments)
+    covered = [(w.utterance, w.first + s) for w in windows for s in range(w.segments)]
+    assert covered == data.segments_of(utterances)
+    assert all(1 <= window.segments <= segments for window in windows)
+    yielded = [
+        w for _, some in data.windows(data.windows_of(utterances, segments), size=2) for w in some
+    ]
+    assert sorted(yielded) == sorted(windows)
+
+
+def test_a_recording_is_cut_into_full_windows_and_a_rest():
+    """Windows of 4: one of 10 segments has 4, 4 and 2."""
+    data = SegmentSet(FeaturesOf([10, 1, 4]), (0, 0, 0), 1)
+    assert data.windows_of([2, 0, 1], 4) == [
+        Window(2, 0, 4),
+        Window(0, 0, 4),
+        Window(0, 4, 4),
+        Window(0, 8, 2),
+        Window(1, 0, 1),
+    ]
+
+
+class FeaturesOf:
+    """Nothing but how many segments each utterance has."""
+
+    def __init__(self, segment_counts: list[int]) -> None:
+        self.segment_counts = segment_counts
+
+
+def test_a_batch_of_windows_has_the_frames_of_their_segments(experiment):
+    data = experiment.data
+    long, short = data.features.segment_counts.index(2), data.features.segment_counts.index(1)
+    seen = {}
+    for batch, windows in data.windows(data.windows_of([short, long], 4)):
+        assert len({window.segments for window in windows}) == 1, "alike in a batch"
+        assert batch.spectrograms_BFV is None
+        assert batch.waveforms_BN is None
+        for row, window in enumerate(windows):
+            for name in ("sec", "tec"):
+                frames = getattr(batch, name)
+                seen[window, name] = frames.hidden_BLTD[row][:, frames.mask_BT[row]]
+    assert {window for window, _ in seen} == {Window(short, 0, 1), Window(long, 0, 2)}
+    for (window, name), real_LTD in seen.items():
+        stored_SLTD = np.load(data.features.encoded[name][window.utterance])
+        counts_S = data.features.encoded_frames[name][window.utterance]
+        expected_LTD = np.concatenate(
+            [
+                hidden_LTD[:, :count]
+                for hidden_LTD, count in zip(stored_SLTD, counts_S, strict=True)
+            ],
+            axis=1,
+        )
+        assert np.array_equal(real_LTD, expected_LTD.astype(np.float32))
+
+
+def test_speakers_and_groups_are_those_of_the_manifest(experiment):
+    speakers = tuple(utterance.speaker for utterance in experiment.manifest)
+    assert experiment.data.speakers == experiment.data.groups == speakers

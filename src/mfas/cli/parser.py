@@ -98,7 +98,12 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
             epilog=_keys_help(model),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, see recipes/")
+        manifests = (
+            "" if name == "pretrain" else "; or a manifest (.csv), for the recipe best-compact"
+        )
+        command.add_argument(
+            "recipe", type=Path, metavar="RECIPE", help=f"TOML file, see recipes/{manifests}"
+        )
         command.add_argument(
             "--out", type=Path, help=f"{out} to write", required=name in ("search", "train")
         )

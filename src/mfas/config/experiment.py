@@ -12,6 +12,8 @@ from pydantic import Field, field_validator, model_validator
 
 from mfas.config.reading import ComputeSection, RecipeFile, Section, parse_values, read_file
 
+BEST_COMPACT = Path(__file__).parent / "best-compact.toml"
+
 
 class CorpusSection(Section):
     """Which utterances, and what their labels mean."""
@@ -203,7 +205,14 @@ class Recipe(RecipeFile):
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The experiment in the TOML file `path`, with overrides; raises `RecipeError`."""
+    """The experiment in the TOML file `path`, with overrides; raises `RecipeError`.
+
+    A manifest (.csv) in its place means the recipe best-compact on that manifest.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        given = ["--corpus.manifest", str(path), "--name", f"{path.stem}-best-compact"]
+        return read_file(Recipe, BEST_COMPACT, [*given, *overrides])
     return read_file(Recipe, path, overrides)
 
 

@@ -17,7 +17,7 @@ from mfas.evaluate.metrics import confusion
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % percentile interval of a score in 0..1."""
+    """A 95 % percentile interval of a score in 0..1, or of the difference of two."""
 
     low: float
     high: float
@@ -34,9 +34,33 @@ def bootstrap_intervals(
 
     A resample without any utterance of a class averages recall over the classes it has.
     """
+    groups, draws_RG = draw_speakers(speakers, resamples, seed)
+    totals_RKK = resampled_confusions(true, predicted, groups, draws_RG)
+    return interval_of(resampled_ua(totals_RKK)), interval_of(_wa(totals_RKK))
+
+
+def draw_speakers(
+    speakers: Sequence[str], resamples: int, seed: int
+) -> tuple[list[str], np.ndarray]:
+    """The group of each utterance, and how often each resample holds each group, sorted: (R, G).
+
+    A group is a speaker; an utterance, if there is one speaker only. The same arguments give the same
+    draws, whatever was predicted, so that predictions can be compared in pairs.
+    """
+    several = len(set(speakers)) > 1
+    groups = list(speakers) if several else [str(i) for i in range(len(speakers))]
+    count = len(set(groups))
+    draws_RG = np.random.default_rng(seed).multinomial(
+        count, np.full(count, 1 / count), size=resamples
+    )
+    return groups, draws_RG
+
+
+def resampled_confusions(
+    true: Sequence[str], predicted: Sequence[str], groups: Sequence[str], draws_RG: np.ndarray
+) -> np.ndarray:
+    """Counts of each resample (R, K, K), rows = true class; groups and draws as `draw_speakers` gives."""
     classes = sorted(set(true) | set(predicted))
-    names = sorted(set(speakers))
-    groups = list(speakers) if len(names) > 1 else [str(i) for i in range(len(true))]
     confusions_GKK = np.stack(
         [
             confusion(
@@ -47,15 +71,11 @@ def bootstrap_intervals(
             for name in sorted(set(groups))
         ]
     )
-    count = len(confusions_GKK)
-    draws_RG = np.random.default_rng(seed).multinomial(
-        count, np.full(count, 1 / count), size=resamples
-    )
-    totals_RKK = np.einsum("rg,gkl->rkl", draws_RG, confusions_GKK)
-    return _interval(_ua(totals_RKK)), _interval(_wa(totals_RKK))
+    return np.einsum("rg,gkl->rkl", draws_RG, confusions_GKK)
 
 
-def _ua(totals_RKK: np.ndarray) -> np.ndarray:
+def resampled_ua(totals_RKK: np.ndarray) -> np.ndarray:
+    """UA of each resample (R,), over the classes that it has."""
     support_RK = totals_RKK.sum(axis=2)
     hits_RK = np.diagonal(totals_RKK, axis1=1, axis2=2)
     recalls_RK = hits_RK / np.maximum(support_RK, 1)
@@ -67,6 +87,7 @@ def _wa(totals_RKK: np.ndarray) -> np.ndarray:
     return np.trace(totals_RKK, axis1=1, axis2=2) / totals_RKK.sum(axis=(1, 2))
 
 
-def _interval(scores_R: np.ndarray) -> Interval:
+def interval_of(scores_R: np.ndarray) -> Interval:
+    """From the 2.5th to the 97.5th percentile of the scores of all resamples."""
     low, high = np.percentile(scores_R, [2.5, 97.5])
     return Interval(float(low), float(high))

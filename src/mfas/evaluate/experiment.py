@@ -12,10 +12,18 @@ from mfas.errors import RecipeError
 from mfas.fusion import Strategy
 from mfas.model import MFAS, StoredFrames, Stream, build_model
 from mfas.search import SEARCHERS, SearchProblem, SearchResult
-from mfas.train import Progress, SegmentSet, cpu_threads, make_accelerator, prepare_features
+from mfas.train import (
+    Progress,
+    SegmentSet,
+    cpu_threads,
+    derive_seed,
+    make_accelerator,
+    prepare_features,
+)
 from mfas.train.loop import Log
 
 NO_ENCODER = "none"
+POOLED_FOLDER = "pooled-1"  # counts up when the pooling changes
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,13 @@ class Experiment:
     encoders: dict[str, EncoderFacts | None]
 
     def make_model(self, strategy: Strategy | None, seed: int) -> MFAS:
-        """A fresh model: a mixture of all operations if `strategy` is None (see `build_model`)."""
+        """A fresh model: a mixture of all operations if `strategy` is None (see `build_model`).
+
+        With a head in closed form the weights of its operations follow from the recipe's seed alone, so
+        that what they make of an utterance is the same in every fold, and computed once.
+        """
+        if self.recipe.head.kind == "ridge":
+            seed = derive_seed(self.recipe.seed, "operations")
         sec, tec = self._stream("sec"), self._stream("tec")
         return build_model(self.recipe, sec, tec, len(self.classes), strategy, seed)
 
@@ -144,6 +158,7 @@ def prepare_experiment(
 ) -> Experiment:
     """Compute or find the views and frames of `manifest`, and say what the encoders are."""
     classes = recipe.corpus.classes or manifest.classes
+    store = FrameCache(cache) if cache else FrameCache()
     sections = {"sec": recipe.sec, "tec": recipe.tec}
     encoders = {
         name: None if section.encoder == NO_ENCODER else load_stream(name, section)
@@ -158,7 +173,7 @@ def prepare_experiment(
         features = prepare_features(
             manifest,
             frozen,
-            FrameCache(cache) if cache else FrameCache(),
+            store,
             waveforms=bool(tuned),
             progress=progress,
         )
@@ -176,6 +191,7 @@ def prepare_experiment(
                 (u.session or u.speaker) if recipe.evaluate.split == "loso" else u.speaker
                 for u in manifest
             ),
+            pooled=store.folder / POOLED_FOLDER,
         ),
         stored={name: StoredFrames(encoder) for name, encoder in frozen.items()},
         encoders={name: _facts(encoders[name], sections[name]) for name in sections},

@@ -69,6 +69,18 @@ def linear_probe(
     that there is not, `ManifestError` where speakers or classes do not suffice.
     """
     features_UF = utterance_features(pooled, layers)
+    return probe_features(pooled.name, features_UF, manifest, adapted, split, seed)
+
+
+def probe_features(
+    name: str,
+    features_UF: np.ndarray,
+    manifest: Manifest,
+    adapted: bool,
+    split: str = "lospo",
+    seed: int = 0,
+) -> ProbeResult:
+    """`linear_probe` of any features, float64 (U, F), one row an utterance of `manifest`, in its order."""
     if adapted:
         features_UF = per_speaker(features_UF, [u.speaker for u in manifest])
     labels_U = np.array([u.label for u in manifest])
@@ -81,7 +93,7 @@ def linear_probe(
         predicted_U[test] = _classify(features_UF, labels_U, train, test, [c])[0]
         chosen.append(c)
         fold_ua.append(unweighted_accuracy(list(labels_U[test]), list(predicted_U[test])))
-    return score(pooled.name, adapted, manifest, predicted_U.tolist(), fold_ua, chosen)
+    return score(name, adapted, manifest, predicted_U.tolist(), fold_ua, chosen)
 
 
 def choose_c(features_VF: np.ndarray, training: Manifest, split: str, seed: int) -> float:

@@ -110,6 +110,7 @@ def _conditions(run: FinishedFolds) -> dict[str, Any]:
         "name": recipe.name,
         "protocol": recipe.evaluate.split,
         "selection": recipe.evaluate.selection,
+        "condition": recipe.evaluate.condition,
         "honest": run.honest,
         "leaks": _leak_lines(run.leaks),
         "notes": experiment.notes(),

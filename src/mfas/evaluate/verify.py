@@ -123,8 +123,13 @@ def _fold_faults(run: Path, result: dict[str, Any], folds: Any) -> Iterator[str]
 def _honesty_faults(run: Path, result: dict[str, Any], recipe: Recipe, folds: Any) -> Iterator[str]:
     """The guard's judgement again, from the utterances and folds that the run recorded."""
     settings = recipe.evaluate
-    if (result["protocol"], result["selection"]) != (settings.split, settings.selection):
-        yield "result.json: protocol or selection is not the recipe's"
+    for key, value in (
+        ("protocol", settings.split),
+        ("selection", settings.selection),
+        ("condition", settings.condition),
+    ):
+        if result.get(key, "plain") != value:
+            yield f"result.json: {key} is not the recipe's"
     lines = read_csv(run / "utterances.csv")
     hash_of = {line["name"]: line["audio_sha256"] for line in lines}
     manifest = Manifest(tuple(map(_utterance, lines)))

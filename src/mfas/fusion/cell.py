@@ -34,7 +34,7 @@ class FusionCell(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.only = only
+        self.only, self.ism_form = only, ism_form
         available = make_operations(dropout, ism_form)
         self.operations = nn.ModuleDict(
             {

@@ -24,6 +24,7 @@ from mfas.heads.pooling import STATISTICS, pool_frames
 
 Condition = Literal["plain", "adapted"]
 SMALLEST_DEVIATION = 1e-6
+LARGEST = 20.0  # deviations: a feature that hardly varied in training must not outweigh all others
 VOICE_PRIOR = 2.0  # windows that the population counts for in a voice
 
 
@@ -40,12 +41,14 @@ class Voice:
 
 
 class Stored(nn.Module):
-    """Buffers whose sizes follow from training: a saved model brings its own."""
+    """Buffers whose rows follow from training: a saved model brings its own, and nothing else of it."""
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name, buffer in self.named_buffers(recurse=False):
             saved = state.get(prefix + name)
-            if saved is not None and saved.shape != buffer.shape:
+            if saved is None or saved.ndim != buffer.ndim or saved.shape[1:] != buffer.shape[1:]:
+                continue  # for the check that follows to refuse
+            if buffer.ndim > 1 or buffer.numel() == 0:
                 setattr(self, name, torch.empty_like(saved))
         super()._load_from_state_dict(state, prefix, *rest)
 
@@ -79,8 +82,9 @@ class KernelRidge(Stored):
         return len(self.supports_NF) > 0
 
     def standardise(self, features_WF: Tensor) -> Tensor:
-        """Features as `supports_NF` are, rounded as they are."""
-        return ((features_WF - self.mean_F) / self.scale_F).half().float()
+        """Features as `supports_NF` are: limited to `LARGEST`, and rounded to float16."""
+        deviations_WF = (features_WF - self.mean_F) / self.scale_F
+        return deviations_WF.clamp(-LARGEST, LARGEST).half().float()
 
     def forward(self, features_WF: Tensor) -> Tensor:
         """Class log-probabilities (W, K)."""

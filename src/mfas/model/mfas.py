@@ -70,17 +70,24 @@ class MFAS(nn.Module):
         return self.head(batch.spectrograms_BFV, batch.mfccs_BVC, batch.frames_B, streams, masks)
 
     def streams(
-        self, batch: Batch, level: str | None = None, operation: str | None = None
+        self,
+        batch: Batch,
+        level: str | None = None,
+        operation: str | None = None,
+        only: str | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """What the head reads: frames (B, T, D) and masks (B, T) of SEC and of x'."""
+        """What the head reads: frames (B, T, D) and masks (B, T) of SEC and of x'.
+
+        `only` asks for one of the two, "sec" or "tec".
+        """
         streams, masks = [], []
         sec, tec = self.encoded("sec", batch), self.encoded("tec", batch)
-        if sec is not None:
+        if sec is not None and only != "tec":
             lowest = 0 if isinstance(self.head, RidgeHead) else len(LEVELS) - 1
             for index in range(lowest, len(LEVELS)):
                 streams.append(self._level("sec", sec, index))
                 masks.append(sec.mask_BT)
-        if tec is not None:
+        if tec is not None and only != "sec":
             streams.append(self._adjusted(sec, tec, level, operation))
             masks.append(tec.mask_BT)
         return streams, masks

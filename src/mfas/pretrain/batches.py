@@ -10,7 +10,7 @@ a run is interrupted and over however many processes its rows are spread.
 Recordings can be played at other speeds, drawn anew for each epoch, by resampling, so that pitch moves
 along (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015).
 
-Shape legend: B rows, N samples.
+Shape legend: B rows, N samples, R recordings.
 """
 
 import queue

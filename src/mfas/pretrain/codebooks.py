@@ -7,7 +7,8 @@ codeword of every book side by side, through a linear layer: G books of V codewo
 Why not `Wav2Vec2GumbelVectorQuantizer` of transformers, against which the tests hold this one: it
 draws its noise itself, where we need the same noise on one process and on several; it counts the
 codewords of one process; and it gives no table of all centres. As there, features are normalised
-over their width first, so codes do not depend on their scale.
+over their width first, so codes do not depend on their scale. (The tests hold it to that one with
+`score_standard = "none"`.)
 
 Scores of codewords are standardised over the frames of a batch (choice): no codeword can then be the
 best for all frames. Without it, codebooks of two codewords collapse within ten updates of the model of
@@ -120,7 +121,7 @@ class Codebooks(nn.Module):
 def _standardised(scores_K: Tensor, counts: Tensor) -> Tensor:
     """(..., K) with mean 0 and deviation `SCORE_DEVIATION` over the frames of all processes."""
     weights = counts[..., None]
-    frames = mean_over_processes(counts.sum()).clamp(min=1)
+    frames = mean_over_processes(counts.sum()).clamp(min=1e-6)
     over = tuple(range(scores_K.ndim - 1))
     centred_K = scores_K - mean_over_processes((scores_K * weights).sum(over)) / frames
     variance_K = mean_over_processes((centred_K.square() * weights).sum(over)) / frames

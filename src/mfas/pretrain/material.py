@@ -45,16 +45,19 @@ def read_material(
         )
     manifest = read_manifest(recipe.speech.manifest, labelled=False)
     speech = decode_speech(manifest, default_cache_folder(), progress)
-    played_R = (speech.lengths_R / max(recipe.speech.speeds)).astype(np.int64)  # the shortest
+    held = held_out_speakers(speech.utterances, recipe.speech.held_out, recipe.speech.held_out_seed)
+    held_R = np.array([utterance.speaker in held for utterance in speech.utterances])
+    fastest = max(recipe.speech.speeds)
+    played_R = np.where(held_R, speech.lengths_R, speech.lengths_R / fastest).astype(np.int64)
     if recipe.objective == "ctc":
-        useful_R, fault = (
-            _spellable(speech.utterances, played_R, encoder),
-            "without a transcript, or shorter than theirs",
-        )
+        useful_R = _spellable(speech.utterances, played_R, encoder)
+        fault = "without a transcript, or shorter than theirs"
     else:
         shortest = min(recipe.speech.crop_seconds)
         useful_R = played_R >= round(shortest * RATE_HZ)
         fault = f"shorter than {shortest:g} s"
+    if fastest != 1:
+        fault += f" at speed {fastest:g}"
     if not useful_R.any():
         raise ManifestError(
             f"{manifest.origin}: every recording is {fault}; add others to train on"

@@ -17,7 +17,8 @@ holds them up against the penalty, which shrinks them: for log-mel, one linear l
 
 Beside the centres, the masked log-mel frames themselves can be guessed (choice; `reconstruction`).
 
-Sums and counts are those of all processes, so each of them has the loss of the whole batch.
+Sums and counts are those of all processes, so each of them has the loss of the whole batch; of the
+error of log-mel each has its share, and the mean over processes is that of the whole.
 
 Shape legend: B crops, T frames, M masked frames of a crop, N frames of any crop, D width of the encoder,
 P width of guesses and centres, G codebooks, V codewords of each, C candidates.

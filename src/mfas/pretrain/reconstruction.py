@@ -17,7 +17,7 @@ from mfas.pretrain.objective import mean_over_processes
 def masked_error(guess_RTO: Tensor, target_RTO: Tensor, mask_RT: Tensor) -> Tensor:
     """Squared error, mean over outputs and over the masked frames of all processes."""
     error_RT = (guess_RTO.float() - target_RTO).square().mean(dim=-1)
-    return (error_RT * mask_RT).sum() / mean_over_processes(mask_RT.sum().float())
+    return (error_RT * mask_RT).sum() / mean_over_processes(mask_RT.sum().float()).clamp(min=1e-6)
 
 
 def mel_width(encoder: TransformerEncoder, key: str) -> int:

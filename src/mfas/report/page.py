@@ -135,6 +135,7 @@ def _measured(run: Run) -> dict[str, Any]:
         "article": "run.html.jinja",
         "stamp": wording.stamp(run),
         "selection": wording.selection_words(run),
+        "condition": wording.condition_words(run),
         "size": wording.size_words(run),
         "interval": wording.interval_words(run),
         "seconds": run.result.seconds,

@@ -68,6 +68,7 @@ class Conditions:
     name: str
     protocol: Annotated[str, Field(pattern=r"^(loso|lospo|kfold10|groups:\d+)$")]
     selection: Literal["inner", "paper"]
+    condition: Literal["plain", "adapted"] = "plain"
     honest: bool
     leaks: tuple[str, ...]
     n_utterances: Count

@@ -1,6 +1,6 @@
-"""Table 2 as a page and a figure: quantised against continuous targets, beside the paper's numbers.
+"""Table 2 as a page and two figures: quantised against continuous targets, beside the paper's numbers.
 
-table2.json enters (`mfas reproduce table2`); report.html and table2.png leave. The verdict on the
+table2.json enters (`mfas reproduce table2`); report.html, table2.png and curves.png leave. The verdict on the
 paper's claim is computed from the scores, either way.
 """
 
@@ -26,10 +26,11 @@ SCORES = {"ua": "UA, %", "mse": "MSE, mean of V, A, D"}
 
 
 def write_table2(folder: Path) -> None:
-    """Write `folder`/report.html and `folder`/table2.png from `folder`/table2.json."""
+    """Write report.html, table2.png and curves.png in `folder` from its table2.json."""
     table = read_json(folder / "table2.json")
     with plain_style():
         figure = png(draw_table2(table))
+        write_bytes(folder / "curves.png", png(draw_curves(table)))
     write_bytes(folder / "table2.png", figure)
     page = render_page(
         "table2.html.jinja",
@@ -94,6 +95,26 @@ def _draw_panel(axes: Axes, table: dict[str, Any], corpus: str, score: str) -> N
     axes.set_ylabel(SCORES[score])
     axes.set_title(corpus)
     axes.legend(frameon=False, fontsize=8)
+
+
+def draw_curves(table: dict[str, Any]) -> Figure:
+    """The log of every configuration: its loss, and on an axis of its own what must stay alive."""
+    rows = [row for row in table["rows"] if row["log"]]
+    figure = Figure(figsize=(9.6, 2.2 * -(-len(rows) // 3) + 0.2), layout="constrained")
+    for place, row in enumerate(rows, start=1):
+        axes = figure.add_subplot(-(-len(rows) // 3), 3, place)
+        updates = [line["update"] for line in row["log"]]
+        axes.plot(updates, [line["loss"] for line in row["log"]], color=BLUE)
+        axes.set_title(row["name"], fontsize=9)
+        axes.set_ylabel("loss", color=BLUE, fontsize=8)
+        axes.tick_params(labelsize=7)
+        measure = ALIVE["quantised" if row["centres"] else "continuous"]
+        alive = axes.twinx()
+        alive.plot(updates, [line[measure] for line in row["log"]], color=ORANGE)
+        alive.set_ylim(bottom=0)
+        alive.set_ylabel(measure.replace("_", " "), color=ORANGE, fontsize=8)
+        alive.tick_params(labelsize=7)
+    return figure
 
 
 def _value(row: dict[str, Any], corpus: str, score: str) -> float:

@@ -8,7 +8,14 @@ from rich.text import Text
 from mfas.report.reading import read_search_run
 from mfas.report.run import Fold, Interval, Run
 from mfas.report.scores import FoldSearch, fold_searches
-from mfas.report.wording import agreement, encoder_words, selection_words, split_words, stamp
+from mfas.report.wording import (
+    agreement,
+    condition_words,
+    encoder_words,
+    selection_words,
+    split_words,
+    stamp,
+)
 
 
 def summary_table(run: Run) -> Table:
@@ -81,7 +88,7 @@ def _caption(run: Run) -> Text:
     return Text("\n").join(
         [
             Text(str(verdict), style="bold green" if verdict.honest else "bold yellow"),
-            Text(f"{split_words(run)} {selection_words(run)}"),
+            Text(f"{split_words(run)} {selection_words(run)} {condition_words(run)}"),
             Text(f"SEC: {encoder_words(encoders.sec)}; TEC: {encoder_words(encoders.tec)}"),
         ]
     )

@@ -26,6 +26,12 @@ _SELECTIONS = {
     "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
     "score is the best of many looks at the test data.",
 }
+_CONDITIONS = {
+    "plain": "Each utterance was recognised on its own.",
+    "adapted": "Each speaker's features were standardised by that speaker's own recordings, without "
+    "their labels, also in the test fold: this is for voices of which unlabelled recordings are at "
+    "hand, and must not be compared with plain results.",
+}
 SEARCH_SELECTION = (
     "Every strategy was chosen on the inner validation part of its fold, which is cut from the "
     "training material; no test fold was read. The scores here are the ones that chose, so they "
@@ -39,13 +45,18 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Stamp:
-    """Whether a result can be taken at face value, and if not, why."""
+    """Whether a result can be taken at face value, and if not, why.
+
+    adapted: it was got with unlabelled recordings of the test speakers.
+    """
 
     honest: bool
     reasons: tuple[str, ...]
+    adapted: bool = False
 
     def __str__(self) -> str:
-        return "honest" if self.honest else f"OPTIMISTIC: {'; '.join(self.reasons)}"
+        verdict = "honest" if self.honest else f"OPTIMISTIC: {'; '.join(self.reasons)}"
+        return f"{verdict} · adapted to each speaker" if self.adapted else verdict
 
 
 def stamp(run: Run) -> Stamp:
@@ -53,7 +64,8 @@ def stamp(run: Run) -> Stamp:
     reasons = run.result.leaks or _visible_leaks(run)
     if not run.result.honest and not reasons:
         reasons = ("the run was recorded as not honest, without a reason",)
-    return Stamp(honest=not reasons, reasons=reasons)
+    adapted = run.result.condition == "adapted"
+    return Stamp(honest=not reasons, reasons=reasons, adapted=adapted)
 
 
 def _visible_leaks(run: Run) -> tuple[str, ...]:
@@ -77,6 +89,11 @@ def split_words(run: SearchRun) -> str:
 def selection_words(run: Run) -> str:
     """Where choices were made."""
     return _SELECTIONS[run.result.selection]
+
+
+def condition_words(run: SearchRun) -> str:
+    """What was known of each speaker."""
+    return _CONDITIONS[run.result.condition]
 
 
 def size_words(run: Run) -> str:
@@ -176,6 +193,11 @@ def comparability(runs: Sequence[Run]) -> tuple[str, ...]:
         faults.append("These runs use different manifests: they were not scored on the same data.")
     elif len({run.result.folds_sha256 for run in runs}) > 1:
         faults.append("These runs cut the same data into different folds.")
+    if len({run.result.condition for run in runs}) > 1:
+        faults.append(
+            "Plain and adapted results stand side by side: the adapted ones used unlabelled "
+            "recordings of the test speakers."
+        )
     if len({stamp(run).honest for run in runs}) > 1:
         faults.append(
             "Honest and optimistic results stand side by side: the optimistic ones are inflated, "

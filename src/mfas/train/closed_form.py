@@ -16,14 +16,17 @@ random-feature machines, the cell is not.
 Shape legend: W windows, N training windows, F features, K classes, U utterances.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mfas.encoders.arrays import save_array, stored_array
 from mfas.errors import ManifestError
 from mfas.heads import KernelRidge, RidgeHead, Voice, gaussian_kernel
 from mfas.heads.ridge import SMALLEST_DEVIATION, Condition
@@ -33,6 +36,7 @@ from mfas.train.scores import Scores, scores_of
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.02, 1.0, 18))
+STREAMS = ("sec", "tec")
 MOST_ROWS = 20_000  # of a kernel matrix in float64: 3 GiB
 
 
@@ -50,25 +54,66 @@ class Pooled:
         return [window.utterance for window in self.windows]
 
 
-@torch.no_grad()
 def pool_utterances(model: MFAS, data: SegmentSet, utterances: Sequence[int]) -> Pooled:
-    """What the head of `model` makes of the frames of `utterances`, in their order."""
+    """What the head of `model` makes of the frames of `utterances`, in their order.
+
+    With a folder for it, all utterances of `data` are pooled at once and kept, SEC and x' apart: folds
+    that ask for the same strategy share them, and all strategies share SEC.
+    """
+    segments = _ridge(model).context_segments
+    streams = [name for name in STREAMS if getattr(model, name) is not None]
+    windows = data.windows_of(utterances, segments)
+    if data.pooled is None:
+        parts = [_pool(model, data, windows, stream) for stream in streams]
+    else:
+        every = data.windows_of(range(len(data.targets_U)), segments)
+        row_of = {window: row for row, window in enumerate(every)}
+        rows = [row_of[window] for window in windows]
+        kept = (_kept(data.pooled, model, data, every, stream) for stream in streams)
+        parts = [torch.from_numpy(part_WF[rows]) for part_WF in kept]
+    frames_U = data.features.encoded_frames[streams[0]]
+    counts = [float(frames_U[w.utterance][w.first : w.first + w.segments].sum()) for w in windows]
+    return Pooled(torch.cat(parts, dim=1), tuple(windows), torch.tensor(counts))
+
+
+def _kept(
+    folder: Path, model: MFAS, data: SegmentSet, every: Sequence[Window], stream: str
+) -> np.ndarray:
+    """Pooled frames of one stream of all windows, float32 (W, F); from the folder, or put there."""
+    path = folder / f"{_key(model, data, stream)}.npy"
+    stored_WF = stored_array(path, (len(every), None), np.float32)
+    if stored_WF is None:
+        stored_WF = _pool(model, data, every, stream).numpy()
+        save_array(path, stored_WF)
+    return stored_WF
+
+
+def _key(model: MFAS, data: SegmentSet, stream: str) -> str:
+    """Changes with the frames, and with whatever the model does to them before its head."""
+    before = {"sec": ("projections.sec.",), "tec": ("cell.", "projections.")}[stream]
+    read = ("sec",) if stream == "sec" else STREAMS
+    digest = hashlib.sha256(f"{stream} {_ridge(model).context_segments}".encode())
+    for name in read:
+        digest.update(f"{[str(path) for path in data.features.encoded.get(name, ())]}".encode())
+    if stream == "tec" and model.cell is not None:
+        digest.update(f"{model.cell.only} {model.cell.ism_form}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith(before):
+            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+@torch.no_grad()
+def _pool(model: MFAS, data: SegmentSet, windows: Sequence[Window], stream: str) -> Tensor:
+    """Pooled frames of one stream of some windows, (W, F)."""
     head = _ridge(model)
     was_training = model.training
     model.eval()
-    rows: list[tuple[Window, Tensor, int]] = []
-    for batch, windows in data.windows(utterances, head.context_segments):
-        streams, masks = model.streams(batch)
-        features_WF = head.pool(streams, masks)
-        rows += zip(windows, features_WF, masks[0].sum(1).tolist(), strict=True)
+    rows: dict[Window, Tensor] = {}
+    for batch, chosen in data.windows(windows):
+        rows.update(zip(chosen, head.pool(*model.streams(batch, only=stream)), strict=True))
     model.train(was_training)
-    place = {utterance: number for number, utterance in enumerate(utterances)}
-    rows.sort(key=lambda row: (place[row[0].utterance], row[0].first))
-    return Pooled(
-        torch.stack([features_F for _, features_F, _ in rows]),
-        tuple(window for window, _, _ in rows),
-        torch.tensor([float(frames) for _, _, frames in rows]),
-    )
+    return torch.stack([rows[window] for window in windows])
 
 
 def log_probabilities(
@@ -189,7 +234,8 @@ def _solve(
     best: Scores | None = None
     chosen: tuple[float, float, Tensor, Tensor] | None = None
     for penalty in PENALTIES:
-        inverse_NN = torch.linalg.inv(kernel_NN + penalty * torch.diag(1 / weights_N))
+        penalised_NN = kernel_NN + penalty * torch.diag(1 / weights_N)
+        inverse_NN = torch.cholesky_inverse(torch.linalg.cholesky(penalised_NN))
         dual_NK = inverse_NN @ centred_NK
         left_out_NK = torch.empty_like(dual_NK)
         for rows in groups:

@@ -5,6 +5,7 @@ Shape legend: U utterances, B segments of a batch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class SegmentSet:
 
     `targets_U` holds class indices, one an utterance; `classes` is the number of classes. `speakers`
     names each utterance's speaker, and `groups` what is left out together where choices are made: the
-    speaker, or with `loso` the session.
+    speaker, or with `loso` the session. `pooled` is a folder for what heads in closed form pool.
     """
 
     features: Features
@@ -40,6 +41,7 @@ class SegmentSet:
     classes: int
     speakers: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    pooled: Path | None = None
 
     def segments_of(self, utterances: Sequence[int]) -> list[SegmentId]:
         """All segments of `utterances`, in order."""
@@ -57,19 +59,19 @@ class SegmentSet:
             targets_B = torch.tensor([self.targets_U[u] for u, _ in chosen])
             yield self.features.batch(chosen), targets_B, chosen
 
-    def windows(
-        self, utterances: Sequence[int], segments: int, size: int = 32
-    ) -> Iterator[tuple[Batch, list[Window]]]:
-        """Yield (frames, windows): each utterance in windows of at most `segments` segments.
-
-        A batch holds up to `size` windows of as many segments.
-        """
+    def windows_of(self, utterances: Sequence[int], segments: int) -> list[Window]:
+        """Each utterance in windows of at most `segments` segments, in order."""
         counts = self.features.segment_counts
-        windows = [
+        return [
             Window(u, first, min(segments, counts[u] - first))
             for u in utterances
             for first in range(0, counts[u], segments)
         ]
+
+    def windows(
+        self, windows: Sequence[Window], size: int = 32
+    ) -> Iterator[tuple[Batch, list[Window]]]:
+        """Yield (frames, windows); a batch holds up to `size` windows of as many segments."""
         for length in sorted({window.segments for window in windows}):
             alike = [window for window in windows if window.segments == length]
             for start in range(0, len(alike), size):

@@ -45,7 +45,7 @@ def fit_scales(model: MFAS, data: SegmentSet, train: Sequence[int]) -> None:
 def _fit_projections(model: MFAS, data: SegmentSet, train: Sequence[int]) -> None:
     """Means and deviations of the frames alone, for a head that reads no views."""
     frames = {name: _Moments() for name in model.projections}
-    for batch, _ in data.windows(train, segments=1, size=SEGMENTS_AT_ONCE):
+    for batch, _ in data.windows(data.windows_of(train, segments=1), SEGMENTS_AT_ONCE):
         for name, moments in frames.items():
             moments.add(torch.stack(list(_real_frames(batch, name)), dim=1))
     for name, moments in frames.items():
