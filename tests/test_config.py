@@ -355,3 +355,22 @@ def test_a_written_recipe_has_every_key_that_is_set(model):
 def test_a_batch_is_split_into_equal_parts():
     with pytest.raises(RecipeError, match=r"train\.batch = 32 is not a multiple .* = 3"):
         parse_recipe({"train": {"accumulate": 3}})
+
+
+def test_a_manifest_in_a_recipes_place_is_best_compact_on_it(tmp_path):
+    recipe = read_recipe(tmp_path / "own.csv", ["--evaluate.condition", "adapted"])
+    best = read_recipe(RECIPES[0].parent / "best-compact.toml")
+    assert recipe.corpus.manifest == tmp_path / "own.csv"
+    assert (recipe.name, recipe.evaluate.condition) == ("own-best-compact", "adapted")
+    same = {"sec", "tec", "fusion", "head", "search", "train"}
+    assert recipe.model_dump(include=same) == best.model_dump(include=same)
+    assert read_recipe(tmp_path / "own.csv", ["--name", "mine"]).name == "mine"
+
+
+def test_emodb_compact_is_best_compact_with_its_manifest():
+    best = read_recipe(RECIPES[0].parent / "best-compact.toml")
+    emodb = read_recipe(RECIPES[0].parent / "emodb-compact.toml")
+    assert emodb.corpus.manifest == Path("emodb.csv")
+    assert best.model_dump(exclude={"name", "corpus"}) == emodb.model_dump(
+        exclude={"name", "corpus"}
+    )

@@ -1,8 +1,8 @@
 """Make the model that `mfas predict` uses when none is named: python tools/default_model.py emodb.csv
 
-Trains recipes/emodb-compact.toml on all of EMO-DB and puts the result into the package, without the
-encoders: they are in the package already, and the model's config proves by fingerprint that they are
-the ones it was trained with.
+Trains recipes/emodb-compact.toml on all of EMO-DB, for both conditions, and puts the result into the
+package, without the encoders: they are in the package already, and the model's config proves by
+fingerprint that they are the ones it was trained with.
 """
 
 import shutil

@@ -97,7 +97,10 @@ def test_the_pretraining_recipes_of_the_repository(path):
     recipe = read_pretrain_recipe(path)
     assert recipe.name == path.stem
     start = recipe.encoder.start
-    assert start is None or (REPOSITORY / start / "config.json").is_file()
+    if start is not None and start.parts[0] == "runs":  # what another recipe leaves
+        assert f"{start.name}.toml" in {other.name for other in RECIPES}
+    else:
+        assert start is None or (REPOSITORY / start / "config.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,9 @@ def test_the_pretraining_recipes_of_the_repository(path):
 def test_the_recipes_of_the_repository(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
+    if path.stem == "best-compact":  # for any corpus
+        assert recipe.corpus.manifest is None
+        return
     assert recipe.corpus.manifest is not None
     assert path.stem.startswith(recipe.corpus.manifest.stem)
     assert not recipe.corpus.manifest.is_absolute()

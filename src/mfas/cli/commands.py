@@ -212,7 +212,11 @@ def demo(options: Namespace) -> int:
     arguments = ["predict", str(outcome.example), "--model", str(outcome.model), "--timeline"]
     console.print("$ mfas " + " ".join(arguments), soft_wrap=True)
     shown = Namespace(
-        paths=[outcome.example], model=str(outcome.model), format="table", timeline=True
+        paths=[outcome.example],
+        model=str(outcome.model),
+        speaker_audio=None,
+        format="table",
+        timeline=True,
     )
     code = predict(shown)
     console.print(f"report: {options.out / 'report.html'}", soft_wrap=True)

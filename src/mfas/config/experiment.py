@@ -87,7 +87,10 @@ class HeadSection(Section):
         "closed form, for small corpora and frozen encoders (choice)",
     )
     context_seconds: float = Field(
-        12.0, ge=3, description="ridge: frames pooled together at most, a multiple of 3 s"
+        12.0,
+        ge=3,
+        multiple_of=3,
+        description="ridge: seconds pooled together at most, a multiple of 3",
     )
     size: Literal["paper", "compact"] = Field(
         "compact", description="of co-attention; compact is a choice"
@@ -191,7 +194,8 @@ class Recipe(RecipeFile):
                     'use "plain"'
                 )
             return self
-        if self.fusion.strategy == "search" and self.search.method == "darts":
+        both = "none" not in (self.sec.encoder, self.tec.encoder)
+        if both and self.fusion.strategy == "search" and self.search.method == "darts":
             raise ValueError(
                 'head.kind = "ridge" is solved in closed form, which DARTS cannot follow; set '
                 'search.method to "exhaustive" or "random"'

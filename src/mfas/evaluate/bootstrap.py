@@ -45,8 +45,11 @@ def draw_speakers(
     """The group of each utterance, and how often each resample holds each group, sorted: (R, G).
 
     A group is a speaker; an utterance, if there is one speaker only. The same arguments give the same
-    draws, whatever was predicted, so that predictions can be compared in pairs.
+    draws, whatever was predicted, so that predictions can be compared in pairs. Raises `ValueError`
+    without utterances.
     """
+    if not speakers:
+        raise ValueError("no utterances to resample")
     several = len(set(speakers)) > 1
     groups = list(speakers) if several else [str(i) for i in range(len(speakers))]
     count = len(set(groups))

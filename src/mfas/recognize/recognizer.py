@@ -27,6 +27,7 @@ from mfas.recognize.prediction import Prediction, SegmentPrediction
 
 DEFAULT_MODEL = Path(__file__).parent / "default"
 SEGMENTS_AT_ONCE = 16
+ADAPTED = "Adapted to one speaker"  # how the note begins
 AUDIO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -109,8 +110,8 @@ class Recognizer:
     def adapt(self, audio: Sequence[str | Path | tuple[np.ndarray, int]]) -> "Recognizer":
         """A recogniser for one voice, from recordings of that speaker; no labels are needed.
 
-        Five recordings already help, twenty do well (docs/quality.md); they should hold the speaker's
-        range of moods, since their mean becomes the middle. Raises `ModelError` if the model cannot be
+        Twenty recordings help, one or two do not (docs/quality.md); they should hold the speaker's range of
+        moods, since their mean becomes the middle. Raises `ModelError` if the model cannot be
         adapted, `AudioError` for the first recording that cannot be analysed, or if there is none.
         """
         if not self.can_adapt:
@@ -123,9 +124,10 @@ class Recognizer:
         head = _ridge(model)
         rows = [features_F for one in audio for features_F in self._window_features(one)]
         head.adapt(head.make_voice(torch.stack(rows)))
-        note = f"Adapted to one speaker with {len(audio)} recordings: do not use it for others."
-        card = replace(self._card, notes=(*self._card.notes, note))
-        return Recognizer(model, card, f"{self.name}, adapted")
+        note = f"{ADAPTED} with {len(audio)} recordings: do not use it for others."
+        notes = (*(n for n in self._card.notes if not n.startswith(ADAPTED)), note)
+        name = self.name.removesuffix(", adapted") + ", adapted"
+        return Recognizer(model, replace(self._card, notes=notes), name)
 
     def save(self, folder: str | Path) -> None:
         """Write the model, with the voice it is adapted to, to a folder that must not exist."""
