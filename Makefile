@@ -11,7 +11,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   style, types, import direction, spelling"
 	@echo "make bench  side-by-side measurements of benchmarks/"
-	@echo "make gpu-pretrain SPEECH=speech.csv STAGE=sec   a stage of pretraining on a GPU, eight minutes a call"
+	@echo "make gpu-pretrain SPEECH=speech.csv STAGE=sec   a stage of pretraining on a GPU, some minutes a call"
 	@echo "make clean  remove .venv, caches and runs"
 
 $(READY): pyproject.toml constraints.txt

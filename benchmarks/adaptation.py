@@ -11,6 +11,7 @@ speaker's recordings make the voice, tested ones included: what `evaluate.condit
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from mfas.config import read_recipe
 from mfas.corpora import Fold, make_folds
+from mfas.errors import MfasError
 from mfas.evaluate.experiment import Experiment, prepare_experiment, read_corpus
 from mfas.heads import RidgeHead
 from mfas.train import derive_seed, fit, shuffled
@@ -49,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = read_recipe(options.manifest, ["--fusion.strategy", options.strategy])
     manifest = read_corpus(recipe)
     experiment = prepare_experiment(recipe, manifest)
+    fewest = min(manifest.speaker_counts().values())
+    if options.strategy == "search" or any(c == 0 or c >= fewest for c in options.clips):
+        parser.error(
+            f"--clips must be from 1 to {fewest - 1}, fewer than the recordings of every speaker, or "
+            "negative; --strategy is none or level:operation"
+        )
     answers: dict[int, list[list[Answer]]] = {clips: [] for clips in options.clips}
     for fold in make_folds(manifest, "lospo", recipe.seed, recipe.evaluate.inner_fraction, "inner"):
         head = solved_head(experiment, fold)
@@ -121,4 +129,7 @@ def print_nothing(_facts: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MfasError as error:
+        sys.exit(f"adaptation: {error}")

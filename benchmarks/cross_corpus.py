@@ -9,11 +9,16 @@ The model chose nothing on this corpus, so there is nothing to cross-validate.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mfas import Recognizer, read_manifest
+from mfas.audio import RATE_HZ, read_audio
 from mfas.corpora import Manifest, Utterance
+from mfas.errors import MfasError
 from mfas.evaluate.bootstrap import bootstrap_intervals
 from mfas.evaluate.metrics import unweighted_accuracy, weighted_accuracy
 
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--adapt", action="store_true")
     options = parser.parse_args(arguments)
     recognizer = Recognizer.from_pretrained(options.model)
+    if any("=" not in pair for pair in options.merge):
+        parser.error("--merge takes OLD=NEW, as --merge excited=happiness")
     merge = dict(pair.split("=", 1) for pair in options.merge)
     manifest = read_manifest(options.manifest).select((), merge)
     common = tuple(name for name in recognizer.classes if name in manifest.classes)
@@ -56,16 +63,24 @@ def predict(
     labels = {}
     for speaker in manifest.speakers:
         own = [utterance for utterance in manifest if utterance.speaker == speaker]
-        asked = recognizer.adapt([u.path for u in own]) if adapt else recognizer
+        asked = recognizer.adapt([spoken(u) for u in own]) if adapt else recognizer
         for utterance in own:
             labels[id(utterance)] = most_probable(asked, utterance, common)
     return [labels[id(utterance)] for utterance in manifest]
 
 
 def most_probable(recognizer: Recognizer, utterance: Utterance, common: Sequence[str]) -> str:
-    probabilities = recognizer.predict(utterance.path).probabilities
+    probabilities = recognizer.predict(spoken(utterance)).probabilities
     return max(common, key=probabilities.__getitem__)
 
 
+def spoken(utterance: Utterance) -> tuple[np.ndarray, int]:
+    """Its samples: a row of the manifest may be a part of a file."""
+    return read_audio(utterance.path, utterance.start, utterance.end), RATE_HZ
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MfasError as error:
+        sys.exit(f"cross_corpus: {error}")

@@ -1,9 +1,10 @@
 """Train both compact encoders on a GPU, a stage a call: python tools/gpu_pretrain.py speech.csv STAGE
 
 STAGE: `sec` (continuous targets), `quantised`, then `ctc` (fine-tunes what `quantised` left), or
-`table1` (the model of Table 1, for speed). Each call ends within --minutes at a checkpoint, and the same
-command goes on from there, so a machine that is lent for ten minutes at a time will do. Prints what
-was reached: audio-seconds a second, and the share of the matrix rate that this very card shows.
+`table1` (the model of Table 1, for speed). Each call ends at the first checkpoint behind --minutes,
+starting up not counted, and the same command goes on from there: a machine that is lent for ten minutes at
+a time will do. Prints what was reached: audio-seconds a second, and the share of the matrix rate that this
+very card shows.
 Without a GPU it computes on the CPU, in the same way.
 
     make gpu-pretrain SPEECH=speech.csv STAGE=sec
@@ -11,6 +12,7 @@ Without a GPU it computes on the CPU, in the same way.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mfas.audio import RATE_HZ
 from mfas.config import PretrainRecipe, read_pretrain_recipe
+from mfas.errors import MfasError
 from mfas.pretrain import SpeechBatch, make_objective, pretrain, start_encoder
 from mfas.pretrain.journal import LOG
 
@@ -58,7 +61,12 @@ def stage_recipe(
     stage: str, speech: Path, out: Path, overrides: Sequence[str] = ()
 ) -> PretrainRecipe:
     name, optimize = GPU[stage]
-    settings = {**optimize, "precision": "bf16", "compile": torch.cuda.is_available()}
+    settings = {
+        **optimize,
+        "checkpoint_every": 100,
+        "precision": "bf16",
+        "compile": torch.cuda.is_available(),
+    }
     gpu = [part for key, value in settings.items() for part in _override(key, value)]
     start = ["--encoder.start", str(out / "quantised")] if stage == "ctc" else []
     given = ["--speech.manifest", str(speech), *gpu, *start, *overrides]
@@ -104,4 +112,7 @@ def matrix_flops() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MfasError as error:
+        sys.exit(f"gpu_pretrain: {error}")

@@ -104,10 +104,12 @@ def train(options: Namespace) -> int:
 
     with show_progress() as progress:
         result = train_model(recipe, options.out, progress=progress)
+    ua = f"UA {100 * result.best.ua:.1f} %"
+    chosen = f"best epoch {result.best_epoch}, {ua} on the speakers held out to choose it"
+    if recipe.head.kind == "ridge":
+        chosen = f"solved, {ua} with each training speaker left out in turn"
     stdout().print(
-        f"{options.out}: best epoch {result.best_epoch}, UA {100 * result.best.ua:.1f} % on the "
-        "speakers held out to choose it (optimistic; mfas crossval measures the recipe)",
-        soft_wrap=True,
+        f"{options.out}: {chosen} (optimistic; mfas crossval measures the recipe)", soft_wrap=True
     )
     return 0
 

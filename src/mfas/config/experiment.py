@@ -200,6 +200,11 @@ class Recipe(RecipeFile):
                 'head.kind = "ridge" is solved in closed form, which DARTS cannot follow; set '
                 'search.method to "exhaustive" or "random"'
             )
+        if self.evaluate.selection == "paper":
+            raise ValueError(
+                'evaluate.selection = "paper": head.kind = "ridge" has no epochs to choose on the test '
+                'fold; use "inner"'
+            )
         if self.sec.finetune or self.tec.finetune:
             raise ValueError(
                 'head.kind = "ridge" is solved in closed form, which cannot fine-tune an encoder; '

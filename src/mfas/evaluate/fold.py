@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +96,7 @@ def _train_and_test(job: FoldJob, search: dict[str, Any] | None) -> dict[str, An
     strategy = Strategy(**search["strategy"]) if search else None
     seed = derive_seed(recipe.seed, job.fold.name, "train")
     model = experiment.make_model(strategy, seed)
-    train: Sequence[int] = job.fold.train
-    validation: Sequence[int] = job.fold.validation
-    if recipe.evaluate.selection == "inner":
-        train, validation = experiment.learns_from(train, validation)
+    train, validation = experiment.learns_from(job.fold.train, job.fold.validation)
     result = fit(
         model,
         experiment.data,

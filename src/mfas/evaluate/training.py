@@ -13,6 +13,7 @@ from mfas.evaluate.experiment import (
     prepare_experiment,
     read_corpus,
 )
+from mfas.heads.ridge import CONDITIONS
 from mfas.model import MFAS, ModelCard, StoredFrames, save_model
 from mfas.train import FitResult, cpu_threads, derive_seed, fit
 from mfas.train.loop import Log
@@ -55,7 +56,7 @@ def train_model(
             recipe.train,
             seed,
             train_log,
-            conditions=("plain", "adapted"),
+            conditions=sorted(CONDITIONS, key=lambda c: c != recipe.evaluate.condition),
         )
     _attach_encoders(model, recipe)
     card = ModelCard(

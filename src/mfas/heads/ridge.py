@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mfas.heads.pooling import STATISTICS, pool_frames
 
 Condition = Literal["plain", "adapted"]
+CONDITIONS: tuple[Condition, ...] = ("plain", "adapted")
 SMALLEST_DEVIATION = 1e-6
 LARGEST = 20.0  # deviations: a feature that hardly varied in training must not outweigh all others
 VOICE_PRIOR = 2.0  # windows that the population counts for in a voice

@@ -118,13 +118,18 @@ class Recognizer:
             raise ModelError(
                 f'{self.name}: cannot be adapted to a voice; train a model with head.kind = "ridge"'
             )
+        if isinstance(audio, (str, Path)) or (
+            isinstance(audio, tuple) and isinstance(audio[-1], int)
+        ):
+            audio = [audio]
         if not audio:
             raise AudioError("no recordings of the speaker; name some to adapt to")
         model = copy.deepcopy(self._model)
         head = _ridge(model)
         rows = [features_F for one in audio for features_F in self._window_features(one)]
         head.adapt(head.make_voice(torch.stack(rows)))
-        note = f"{ADAPTED} with {len(audio)} recordings: do not use it for others."
+        recordings = "1 recording" if len(audio) == 1 else f"{len(audio)} recordings"
+        note = f"{ADAPTED} with {recordings}: do not use it for others."
         notes = (*(n for n in self._card.notes if not n.startswith(ADAPTED)), note)
         name = self.name.removesuffix(", adapted") + ", adapted"
         return Recognizer(model, replace(self._card, notes=notes), name)

@@ -33,9 +33,10 @@ _CONDITIONS = {
     "hand, and must not be compared with plain results.",
 }
 SEARCH_SELECTION = (
-    "Every strategy was chosen on the inner validation part of its fold, which is cut from the "
-    "training material; no test fold was read. The scores here are the ones that chose, so they "
-    "are optimistic: what a strategy is worth, mfas crossval measures on the test folds."
+    "Every strategy was chosen on the training material of its fold, on an inner validation part of "
+    "it or by leaving each of its speakers out in turn; no test fold was read. The scores here are the "
+    "ones that chose, so they are optimistic: what a strategy is worth, mfas crossval measures on the "
+    "test folds."
 )
 _PLACES = {
     "sec": ("SEC", "speech-related emotional content"),
@@ -154,8 +155,7 @@ def _untrained_warning(encoder: Encoder, place: str, content: str) -> str:
     return (
         f"The {place} encoder has random weights: {encoder.name} was never trained on speech. It "
         f"passes on audio through a fixed random mixture and carries no learned {content}, so "
-        "these scores show what the spectrogram, the MFCCs and the head can do, not what the "
-        "method of the paper can do."
+        "these scores show what the rest of the system can do, not what the method of the paper can do."
     )
 
 

@@ -7,8 +7,8 @@ Kernel ridge regression on one row a window, classes weighted inversely to their
 What is chosen (the penalty, and by `search` the strategy) is chosen by leaving every training speaker
 out in turn. No refit is needed for that: with G = (K + penalty W^-1)^-1, the scores of a group g of
 rows that a solution without them gives are Y_g - (G_gg)^-1 A_g (block leave-one-out; Rifkin & Lippert,
-"Notes on regularized least squares", 2007). Features are standardised over all training rows, those of
-the group included, which uses no labels.
+"Notes on regularized least squares", 2007). Two things of the group stay in: features are standardised
+over all training rows, which uses no labels, and the prior counts the classes of all of them.
 
 Operations with weights keep the random ones they start with (choice): the readout is learned, as in
 random-feature machines, the cell is not.
