@@ -374,3 +374,9 @@ def test_emodb_compact_is_best_compact_with_its_manifest():
     assert best.model_dump(exclude={"name", "corpus"}) == emodb.model_dump(
         exclude={"name", "corpus"}
     )
+
+
+def test_a_head_in_closed_form_has_no_epoch_to_choose_on_the_test_fold():
+    overrides = ("--evaluate.selection", "paper", "--evaluate.allow_optimistic", "true")
+    with pytest.raises(RecipeError, match=r'no epochs to choose on the test fold; use "inner"'):
+        read_recipe(RECIPES[0].parent / "best-compact.toml", list(overrides))
