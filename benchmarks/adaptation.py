@@ -24,7 +24,7 @@ from mfas.errors import MfasError
 from mfas.evaluate.experiment import Experiment, prepare_experiment, read_corpus
 from mfas.heads import RidgeHead
 from mfas.train import derive_seed, fit, shuffled
-from mfas.train.closed_form import by_utterance, pool_utterances
+from mfas.train.pooled import by_utterance, pool_utterances
 
 RESAMPLES = 2000
 

@@ -15,7 +15,7 @@ from mfas.model import load_model
 from mfas.recognize import Recognizer
 from mfas.search import SEARCHERS
 from mfas.storage import read_csv, read_json
-from mfas.train import utterance_log_probabilities
+from mfas.train import closed_form, utterance_log_probabilities
 
 CLOSED = ("--head.kind", "ridge", "--search.method", "exhaustive", "--evaluate.split", "groups:2")
 FEW = (*CLOSED, "--search.method", "random", "--search.samples", "2")
@@ -143,6 +143,10 @@ def test_adapted_runs_say_so_and_predict_otherwise(
     assert predictions(runs[0]) == predictions(runs[1]) != predictions(short)
 
 
+def strategy_of(outcome):
+    return f"{outcome['strategy']['level']}:{outcome['strategy']['operation']}"
+
+
 def outcome_of(experiment, selection, out, fold=1):
     """Of a fold whose test speaker is left out, as a run would have it."""
     protocol = (experiment.manifest, "lospo", 0, 0.2)
@@ -152,44 +156,62 @@ def outcome_of(experiment, selection, out, fold=1):
 
 
 @pytest.mark.parametrize("condition", ["plain", "adapted"])
-@pytest.mark.parametrize("selection", ["inner"])
-def test_labels_of_the_test_fold_change_nothing(condition, selection, closed_experiment, tmp_path):
-    experiment = closed_experiment(
-        *("--evaluate.condition", condition, "--evaluate.selection", selection),
-        *("--evaluate.allow_optimistic", "true"),
-    )
-    outcome, test = outcome_of(experiment, selection, tmp_path / "true")
+def test_labels_of_the_test_fold_change_nothing(condition, closed_experiment, tmp_path):
+    experiment = closed_experiment("--evaluate.condition", condition)
+    outcome, test = outcome_of(experiment, "inner", tmp_path / "true")
     lied = [
         (target + 1) % 3 if utterance in test else target
         for utterance, target in enumerate(experiment.data.targets_U)
     ]
     other = replace(experiment, data=replace(experiment.data, targets_U=tuple(lied)))
-    again, _ = outcome_of(other, selection, tmp_path / "lied")
+    again, _ = outcome_of(other, "inner", tmp_path / "lied")
     assert again["probabilities"] == outcome["probabilities"]
     assert again["search"]["scores"] == outcome["search"]["scores"]
     assert again["strategy"] == outcome["strategy"]
     trained = next(utterance for utterance in range(24) if utterance not in test)
     lied[trained] = (lied[trained] + 1) % 3
     other = replace(experiment, data=replace(experiment.data, targets_U=tuple(lied)))
-    third, _ = outcome_of(other, selection, tmp_path / "otherwise")
+    third, _ = outcome_of(other, "inner", tmp_path / "otherwise")
     assert third["probabilities"] != outcome["probabilities"], "labels of training do"
 
 
-@pytest.mark.parametrize("selection", ["inner"])
+@pytest.mark.parametrize("selection", ["inner", "paper"])
 def test_it_learns_from_all_speakers_but_the_tested(
     selection, closed_experiment, tmp_path, monkeypatch
 ):
     """Speakers held out for choices are training speakers: choices are made without them anyway."""
     used, fit = [], fold_module.fit
 
-    def noting(model, data, train, *rest):
-        used.append(train)
-        return fit(model, data, train, *rest)
+    def noting(model, data, train, validation, *rest):
+        used.append((train, validation))
+        return fit(model, data, train, validation, *rest)
 
     monkeypatch.setattr(fold_module, "fit", noting)
-    experiment = closed_experiment(*FIXED, "--evaluate.selection", selection)
-    _, test = outcome_of(experiment, selection, tmp_path)
-    assert sorted([*used[0], *test]) == list(range(24))
+    stamped = ("--evaluate.selection", selection, "--evaluate.allow_optimistic", "true")
+    _, test = outcome_of(closed_experiment(*FIXED, *stamped), selection, tmp_path)
+    (train, validation), *_ = used
+    assert sorted([*train, *test]) == list(range(24))
+    assert tuple(validation) == ((), test)[selection == "paper"]
+
+
+def test_chosen_on_the_test_fold_the_score_is_the_best_of_all_penalties(
+    closed_experiment, tmp_path, monkeypatch
+):
+    """Which is what makes it optimistic; the strategy is searched on training speakers still."""
+    stamped = ("--evaluate.selection", "paper", "--evaluate.allow_optimistic", "true")
+    experiment = closed_experiment(*stamped)
+    outcome, _ = outcome_of(experiment, "paper", tmp_path / "all")
+    honest, _ = outcome_of(closed_experiment(), "inner", tmp_path / "honest")
+    assert outcome["strategy"] == honest["strategy"]
+    assert outcome["search"]["scores"] == honest["search"]["scores"]
+    each = []
+    for penalty in closed_form.PENALTIES:
+        with monkeypatch.context() as patch:
+            patch.setattr(closed_form, "PENALTIES", (penalty,))
+            fixed = closed_experiment(*stamped, "--fusion.strategy", strategy_of(honest))
+            alone, _ = outcome_of(fixed, "paper", tmp_path / str(penalty))
+        each.append(alone["validation"]["ua"])
+    assert outcome["validation"]["ua"] == max(each)
 
 
 def test_sessions_are_left_out_whole_where_sessions_are_tested(closed_experiment):

@@ -13,7 +13,7 @@ from mfas.evaluate.experiment import prepare_experiment, read_corpus
 from mfas.model import load_model
 from mfas.recognize import Recognizer
 from mfas.train import utterance_log_probabilities
-from mfas.train.closed_form import by_utterance, pool_utterances, voices
+from mfas.train.pooled import by_utterance, pool_utterances, voices
 
 CLASSES = ("calm", "glad", "tense")
 SECOND = 16_000

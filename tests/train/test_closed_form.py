@@ -20,17 +20,9 @@ from mfas.fusion import Strategy
 from mfas.heads import RidgeHead, ridge
 from mfas.model import MFAS
 from mfas.train import SegmentSet, closed_form, fit, utterance_log_probabilities
-from mfas.train.closed_form import (
-    PENALTIES,
-    TEMPERATURES,
-    Pooled,
-    Solution,
-    by_utterance,
-    log_probabilities,
-    pool_utterances,
-    solve_head,
-)
+from mfas.train.closed_form import PENALTIES, TEMPERATURES, Solution, solve_head
 from mfas.train.data import Window
+from mfas.train.pooled import Pooled, by_utterance, log_probabilities, pool_utterances
 from mfas.train.scores import scores_of
 
 CLASSES, DIM = 3, 2
@@ -100,14 +92,16 @@ def solve(monkeypatch):
     """`solve(corpus, train, "plain")` -> the solved model and its solution."""
 
     def run(
-        corpus: Corpus, train=None, *conditions: str, balance: bool = True
+        corpus: Corpus, train=None, *conditions: str, balance: bool = True, chosen_on=()
     ) -> tuple[MFAS, Solution]:
         monkeypatch.setattr(
             closed_form, "pool_utterances", lambda m, d, chosen: corpus.part(chosen)
         )
         model = make_model()
         train = range(len(corpus.data.targets_U)) if train is None else train
-        solution = solve_head(model, corpus.data, train, balance, conditions or ("plain",))
+        solution = solve_head(
+            model, corpus.data, train, balance, conditions or ("plain",), chosen_on
+        )
         return model, solution
 
     return run
@@ -168,7 +162,7 @@ def assert_leaves_out(solution: Solution, corpus: Corpus, groups, features_WF: n
     scores_NK = refitted_without(groups, kernel_NN, centred_NK, weights_N, solution.penalty)
     rows_WK = log_softmax((scores_NK + prior_K) / solution.temperature)
     expected_UK = by_hand_of_utterances(rows_WK, corpus)
-    np.testing.assert_allclose(solution.left_out_UK, expected_UK, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(solution.judged_UK, expected_UK, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("balance", [True, False])
@@ -244,6 +238,24 @@ def test_the_penalty_is_the_one_that_scores_best_left_out(seed, solve):
     assert len({ua for ua, _, _ in judged.values()}) > 1, "there was something to choose"
 
 
+@pytest.mark.parametrize("condition", ["plain", "adapted"])
+def test_choices_can_be_made_on_other_utterances(condition, solve, monkeypatch):
+    """The penalty is then the one whose solution, as it will be used, scores best on them."""
+    corpus = make_corpus(5, each=20, noise=4.0)
+    train, others = corpus.said_by("ann", "bob", "cid"), corpus.said_by("dot", "eve")
+    model, solution = solve(corpus, train, condition, chosen_on=others)
+    used_UK = log_probabilities(model.head, corpus.part(others), corpus.data, others)
+    torch.testing.assert_close(solution.judged_UK.float(), used_UK, rtol=0, atol=2e-3)
+    each = {}
+    for penalty in PENALTIES:
+        monkeypatch.setattr(closed_form, "PENALTIES", (penalty,))
+        _, alone = solve(corpus, train, condition, chosen_on=others)
+        each[penalty] = scores_of(alone.judged_UK, corpus.data, others)
+    best = max(each, key=lambda penalty: (each[penalty].ua, -each[penalty].loss))
+    assert len({scores.ua for scores in each.values()}) > 1, "there was something to choose"
+    assert solution.penalty == best
+
+
 def test_fit_reports_the_scores_of_what_is_left_out_and_needs_no_validation(
     solve, settings, monkeypatch
 ):
@@ -252,7 +264,7 @@ def test_fit_reports_the_scores_of_what_is_left_out_and_needs_no_validation(
     every, lines = range(len(corpus.data.targets_U)), []
     other = make_model()
     result = fit(other, corpus.data, every, (), settings(), 0, lines.append)
-    assert result.best == scores_of(solution.left_out_UK, corpus.data, every)
+    assert result.best == scores_of(solution.judged_UK, corpus.data, every)
     assert result.best.ua < scores_of(solution.fitted_UK, corpus.data, every).ua
     assert (result.best_epoch, len(result.history), len(lines)) == (0, 1, 1)
     assert lines[0]["penalty"] == solution.penalty
@@ -377,7 +389,7 @@ def test_labels_of_the_tested_are_never_read(condition, solve):
     other = replace(corpus, data=replace(corpus.data, targets_U=lied))
     again, same = solve(other, train, condition)
     assert torch.equal(answers(again, corpus, test), expected_UK)
-    assert torch.equal(same.left_out_UK, solution.left_out_UK)
+    assert torch.equal(same.judged_UK, solution.judged_UK)
 
 
 def test_both_conditions_can_be_solved_at_once(solve):
@@ -385,7 +397,7 @@ def test_both_conditions_can_be_solved_at_once(solve):
     both, solution = solve(corpus, None, "plain", "adapted")
     plain, expected = solve(corpus, None, "plain")
     adapted, _ = solve(corpus, None, "adapted")
-    assert torch.equal(solution.left_out_UK, expected.left_out_UK), "scores are of the first"
+    assert torch.equal(solution.judged_UK, expected.judged_UK), "scores are of the first"
     for one, other in (
         (both.head.plain, plain.head.plain),
         (both.head.adapted, adapted.head.adapted),

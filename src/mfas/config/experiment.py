@@ -144,7 +144,9 @@ class EvaluateSection(Section):
         description="loso: sessions; lospo: speakers; groups:N: N folds of speakers; kfold10: random",
     )
     selection: Literal["inner", "paper"] = Field(
-        "inner", description="inner: training speakers only; paper: the epoch is picked on test"
+        "inner",
+        description="inner: training speakers only; paper: the epoch is picked on the test fold (ridge: "
+        "penalty and temperature)",
     )
     condition: Literal["plain", "adapted"] = Field(
         "plain",
@@ -199,11 +201,6 @@ class Recipe(RecipeFile):
             raise ValueError(
                 'head.kind = "ridge" is solved in closed form, which DARTS cannot follow; set '
                 'search.method to "exhaustive" or "random"'
-            )
-        if self.evaluate.selection == "paper":
-            raise ValueError(
-                'evaluate.selection = "paper": head.kind = "ridge" has no epochs to choose on the test '
-                'fold; use "inner"'
             )
         if self.sec.finetune or self.tec.finetune:
             raise ValueError(

@@ -96,7 +96,9 @@ def _train_and_test(job: FoldJob, search: dict[str, Any] | None) -> dict[str, An
     strategy = Strategy(**search["strategy"]) if search else None
     seed = derive_seed(recipe.seed, job.fold.name, "train")
     model = experiment.make_model(strategy, seed)
-    train, validation = experiment.learns_from(job.fold.train, job.fold.validation)
+    train, validation = job.fold.train, job.fold.validation
+    if recipe.evaluate.selection == "inner":
+        train, validation = experiment.learns_from(train, validation)
     result = fit(
         model,
         experiment.data,

@@ -23,8 +23,8 @@ _SPLITS = {
 _SELECTIONS = {
     "inner": "Every choice (epoch, strategy, operation weights) was made on training speakers "
     "alone; each test fold was scored once, at the end.",
-    "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
-    "score is the best of many looks at the test data.",
+    "paper": "The epoch (in closed form: the penalty) was chosen on the test fold itself, as the "
+    "reference code chooses its epoch, so each score is the best of many looks at the test data.",
 }
 _CONDITIONS = {
     "plain": "Each utterance was recognised on its own.",

@@ -4,11 +4,13 @@ Kernel ridge regression on one row a window, classes weighted inversely to their
 
     (K + penalty W^-1) A = Y          scores of a window: its row of K, times A, plus the prior
 
-What is chosen (the penalty, and by `search` the strategy) is chosen by leaving every training speaker
-out in turn. No refit is needed for that: with G = (K + penalty W^-1)^-1, the scores of a group g of
-rows that a solution without them gives are Y_g - (G_gg)^-1 A_g (block leave-one-out; Rifkin & Lippert,
-"Notes on regularized least squares", 2007). Two things of the group stay in: features are standardised
-over all training rows, which uses no labels, and the prior counts the classes of all of them.
+What is chosen (the penalty, the temperature, and by `search` the strategy) is chosen by leaving every
+training speaker out in turn. No refit is needed for that: with G = (K + penalty W^-1)^-1, the scores of
+a group g of rows that a solution without them gives are Y_g - (G_gg)^-1 A_g (block leave-one-out; Rifkin
+& Lippert, "Notes on regularized least squares", 2007). Two things of the group stay in: features are
+standardised over all training rows, which uses no labels, and the prior counts the classes of all of
+them. A caller can name other utterances to choose on: `evaluate` does so for results that are stamped
+optimistic.
 
 Operations with weights keep the random ones they start with (choice): the readout is learned, as in
 random-feature machines, the cell is not.
@@ -16,153 +18,50 @@ random-feature machines, the cell is not.
 Shape legend: W windows, N training windows, F features, K classes, U utterances.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mfas.encoders.arrays import save_array, stored_array
 from mfas.errors import ManifestError
-from mfas.heads import KernelRidge, RidgeHead, Voice, gaussian_kernel
+from mfas.heads import KernelRidge, RidgeHead, gaussian_kernel
 from mfas.heads.ridge import SMALLEST_DEVIATION, Condition
 from mfas.model import MFAS
-from mfas.train.data import SegmentSet, Window
+from mfas.train.data import SegmentSet
+from mfas.train.pooled import Pooled, by_utterance, pool_utterances, ridge_of, voices
 from mfas.train.scores import Scores, scores_of
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.02, 1.0, 18))
-STREAMS = ("sec", "tec")
 MOST_ROWS = 12_000  # of a kernel matrix; four of them in float64 are 4.3 GiB
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """features_WF: of every window. windows: which they are. frames_W: real frames of each."""
-
-    features_WF: Tensor
-    windows: tuple[Window, ...]
-    frames_W: Tensor
-
-    @property
-    def utterances(self) -> list[int]:
-        """The utterance of each window."""
-        return [window.utterance for window in self.windows]
-
-
-def pool_utterances(model: MFAS, data: SegmentSet, utterances: Sequence[int]) -> Pooled:
-    """What the head of `model` makes of the frames of `utterances`, in their order.
-
-    With a folder for it, all utterances of `data` are pooled at once and kept, SEC and x' apart: folds
-    that ask for the same strategy share them, and all strategies share SEC.
-    """
-    segments = _ridge(model).context_segments
-    streams = [name for name in STREAMS if getattr(model, name) is not None]
-    windows = data.windows_of(utterances, segments)
-    if data.pooled is None:
-        parts = [_pool(model, data, windows, stream) for stream in streams]
-    else:
-        every = data.windows_of(range(len(data.targets_U)), segments)
-        row_of = {window: row for row, window in enumerate(every)}
-        rows = [row_of[window] for window in windows]
-        kept = (_kept(data.pooled, model, data, every, stream) for stream in streams)
-        parts = [torch.from_numpy(part_WF[rows]) for part_WF in kept]
-    frames_U = data.features.encoded_frames[streams[0]]
-    counts = [float(frames_U[w.utterance][w.first : w.first + w.segments].sum()) for w in windows]
-    return Pooled(torch.cat(parts, dim=1), tuple(windows), torch.tensor(counts))
-
-
-def _kept(
-    folder: Path, model: MFAS, data: SegmentSet, every: Sequence[Window], stream: str
-) -> np.ndarray:
-    """Pooled frames of one stream of all windows, float32 (W, F); from the folder, or put there."""
-    path = folder / f"{_key(model, data, stream)}.npy"
-    stored_WF = stored_array(path, (len(every), None), np.float32)
-    if stored_WF is None:
-        stored_WF = _pool(model, data, every, stream).numpy()
-        save_array(path, stored_WF)
-    return stored_WF
-
-
-def _key(model: MFAS, data: SegmentSet, stream: str) -> str:
-    """Changes with the frames, and with whatever the model does to them before its head."""
-    before = {"sec": ("projections.sec.",), "tec": ("cell.", "projections.")}[stream]
-    read = ("sec",) if stream == "sec" else STREAMS
-    digest = hashlib.sha256(f"{stream} {_ridge(model).context_segments}".encode())
-    for name in read:
-        digest.update(f"{[str(path) for path in data.features.encoded.get(name, ())]}".encode())
-    if stream == "tec" and model.cell is not None:
-        digest.update(f"{model.cell.only} {model.cell.ism_form}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        if name.startswith(before):
-            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()[:32]
-
-
-@torch.no_grad()
-def _pool(model: MFAS, data: SegmentSet, windows: Sequence[Window], stream: str) -> Tensor:
-    """Pooled frames of one stream of some windows, (W, F)."""
-    head = _ridge(model)
-    was_training = model.training
-    model.eval()
-    rows: dict[Window, Tensor] = {}
-    for batch, chosen in data.windows(windows):
-        rows.update(zip(chosen, head.pool(*model.streams(batch, only=stream)), strict=True))
-    model.train(was_training)
-    return torch.stack([rows[window] for window in windows])
-
-
-def log_probabilities(
-    head: RidgeHead, pooled: Pooled, data: SegmentSet, utterances: Sequence[int]
-) -> Tensor:
-    """Normalised log-probabilities (U, K) of `utterances` from their windows.
-
-    Plain, or, if the head was solved for voices alone, with the voice of each speaker's windows.
-    """
-    if head.plain.solved:
-        rows_WK = head.classify(pooled.features_WF)
-    else:
-        rows_WK = torch.empty(len(pooled.windows), len(head.adapted.bias_K))
-        for rows, voice in voices(head, pooled, data):
-            rows_WK[rows] = head.classify(pooled.features_WF[rows], voice)
-    return by_utterance(rows_WK, pooled, utterances)
-
-
-def by_utterance(rows_WK: Tensor, pooled: Pooled, utterances: Sequence[int]) -> Tensor:
-    """The mean of each utterance's windows, weighted by their frames, as log-probabilities (U, K)."""
-    place = {utterance: number for number, utterance in enumerate(utterances)}
-    row_W = torch.tensor([place[utterance] for utterance in pooled.utterances])
-    shape = (len(utterances), rows_WK.shape[1])
-    sums_UK = rows_WK.new_zeros(shape).index_add_(
-        0, row_W, rows_WK * pooled.frames_W[:, None].to(rows_WK.dtype)
-    )
-    frames_U = pooled.frames_W.new_zeros(len(utterances)).index_add_(0, row_W, pooled.frames_W)
-    return F.log_softmax(sums_UK / frames_U[:, None].to(rows_WK.dtype), dim=-1)
-
-
-def voices(head: RidgeHead, pooled: Pooled, data: SegmentSet) -> Iterator[tuple[list[int], Voice]]:
-    """The rows of each speaker, and the voice that they give together."""
-    speakers = [data.speakers[utterance] for utterance in pooled.utterances]
-    for speaker in sorted(set(speakers)):
-        rows = [row for row, name in enumerate(speakers) if name == speaker]
-        yield rows, head.make_voice(pooled.features_WF[rows])
-
-
-@dataclass(frozen=True)
 class Solution:
-    """Normalised log-probabilities (U, K) of the training utterances.
+    """Normalised log-probabilities (U, K) of utterances.
 
-    left_out_UK: from the solution without the utterance's group. fitted_UK: from the solution itself.
+    judged_UK: of those that choices were made on: of the training utterances, each from the solution
+    without its group, or of others that were named. fitted_UK: of the training utterances.
     """
 
     penalty: float
     temperature: float
-    left_out_UK: Tensor
+    judged_UK: Tensor
     fitted_UK: Tensor
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Windows to learn from or to choose on: features standardised for the condition, and weights."""
+
+    pooled: Pooled
+    features_WF: Tensor
+    utterances: Sequence[int]
+    targets_W: Tensor
+    weights_W: Tensor
 
 
 def solve_head(
@@ -171,12 +70,14 @@ def solve_head(
     train: Sequence[int],
     balance: bool,
     conditions: Sequence[Condition],
+    chosen_on: Sequence[int] = (),
 ) -> Solution:
     """Solve the head of `model` for `train` in each condition; returns the first solution.
 
-    Raises `ManifestError` for more windows than a kernel matrix can hold.
+    Penalty and temperature are chosen by leaving groups of `train` out, or on `chosen_on` if there are
+    any. Raises `ManifestError` for more windows than a kernel matrix can hold.
     """
-    head = _ridge(model)
+    head = ridge_of(model)
     pooled = pool_utterances(model, data, train)
     if len(pooled.windows) > MOST_ROWS:
         raise ManifestError(
@@ -184,16 +85,38 @@ def solve_head(
             'most; use head.kind = "coattention"'
         )
     _fit_population(head, pooled, data)
+    others = pool_utterances(model, data, chosen_on) if chosen_on else None
     solutions = []
     for condition in conditions:
-        features_WF = pooled.features_WF
-        if condition == "adapted":
-            features_WF = torch.empty_like(features_WF)
-            for rows, voice in voices(head, pooled, data):
-                features_WF[rows] = voice.standardise(pooled.features_WF[rows])
+        learnt = _judged(head, pooled, data, train, balance, condition)
+        chosen = None
+        if others is not None:
+            chosen = _judged(head, others, data, chosen_on, balance, condition)
         ridge = head.plain if condition == "plain" else head.adapted
-        solutions.append(_solve(ridge, features_WF, pooled, data, train, balance))
+        solutions.append(_solve(ridge, data, learnt, chosen))
     return solutions[0]
+
+
+def _judged(
+    head: RidgeHead,
+    pooled: Pooled,
+    data: SegmentSet,
+    utterances: Sequence[int],
+    balance: bool,
+    condition: Condition,
+) -> Judged:
+    features_WF = pooled.features_WF
+    if condition == "adapted":
+        features_WF = torch.empty_like(features_WF)
+        for rows, voice in voices(head, pooled, data):
+            features_WF[rows] = voice.standardise(pooled.features_WF[rows])
+    return Judged(
+        pooled,
+        features_WF,
+        utterances,
+        torch.tensor([data.targets_U[utterance] for utterance in pooled.utterances]),
+        _weights(pooled, data, utterances, balance),
+    )
 
 
 def _fit_population(head: RidgeHead, pooled: Pooled, data: SegmentSet) -> None:
@@ -211,48 +134,63 @@ def _fit_population(head: RidgeHead, pooled: Pooled, data: SegmentSet) -> None:
     head.population_deviation_F = within_WF.square().mean(0).sqrt()
 
 
-def _solve(
-    ridge: KernelRidge,
-    features_WF: Tensor,
-    pooled: Pooled,
-    data: SegmentSet,
-    train: Sequence[int],
-    balance: bool,
-) -> Solution:
-    """Fill `ridge` with the solution of the penalty that scores best with groups left out."""
-    ridge.mean_F = features_WF.mean(0)
-    ridge.scale_F = features_WF.std(0, correction=0).clamp(min=SMALLEST_DEVIATION)
-    ridge.supports_NF = ridge.standardise(features_WF).half()
-    supports_NF = ridge.supports_NF.double()
-    kernel_NN = gaussian_kernel(supports_NF, supports_NF)
-    targets_N = torch.tensor([data.targets_U[utterance] for utterance in pooled.utterances])
-    weights_N = _weights(pooled, data, train, balance)
-    targets_NK = F.one_hot(targets_N, data.classes).double()
-    prior_K = (targets_NK * weights_N[:, None]).sum(0) / weights_N.sum()
+def _solve(ridge: KernelRidge, data: SegmentSet, learnt: Judged, others: Judged | None) -> Solution:
+    """Fill `ridge` with the solution of the penalty that scores best with groups of `learnt` left out.
+
+    With `others`, the one that scores best on them.
+    """
+    ridge.mean_F = learnt.features_WF.mean(0)
+    ridge.scale_F = learnt.features_WF.std(0, correction=0).clamp(min=SMALLEST_DEVIATION)
+    ridge.supports_NF = ridge.standardise(learnt.features_WF).half()
+    kernel_NN = _kernel(ridge, learnt)
+    kernel_ON = None if others is None else _kernel(ridge, others)
+    targets_NK = F.one_hot(learnt.targets_W, data.classes).double()
+    prior_K = (targets_NK * learnt.weights_W[:, None]).sum(0) / learnt.weights_W.sum()
     centred_NK = targets_NK - prior_K
-    groups = _groups(pooled, data)
+    judged = others or learnt
     best: Scores | None = None
     chosen: tuple[float, float, Tensor, Tensor] | None = None
     for penalty in PENALTIES:
-        penalised_NN = kernel_NN.clone()
-        penalised_NN.diagonal().add_(penalty / weights_N)
-        inverse_NN = torch.cholesky_inverse(torch.linalg.cholesky(penalised_NN))
+        inverse_NN = _inverse(kernel_NN, penalty / learnt.weights_W)
         dual_NK = inverse_NN @ centred_NK
-        left_out_NK = torch.empty_like(dual_NK)
-        for rows in groups:
-            block = inverse_NN[rows][:, rows]
-            left_out_NK[rows] = centred_NK[rows] - torch.linalg.solve(block, dual_NK[rows])
-        temperature, rows_NK = _tempered(left_out_NK + prior_K, targets_N, weights_N)
-        left_out_UK = by_utterance(rows_NK, pooled, train)
-        scores = scores_of(left_out_UK, data, train)
+        if kernel_ON is None:
+            scores_WK = _left_out(inverse_NN, dual_NK, centred_NK, _groups(learnt.pooled, data))
+        else:
+            scores_WK = kernel_ON @ dual_NK
+        temperature, rows_WK = _tempered(scores_WK + prior_K, judged.targets_W, judged.weights_W)
+        judged_UK = by_utterance(rows_WK, judged.pooled, judged.utterances)
+        scores = scores_of(judged_UK, data, judged.utterances)
         if scores.better_than(best):
-            best, chosen = scores, (penalty, temperature, left_out_UK, dual_NK)
+            best, chosen = scores, (penalty, temperature, judged_UK, dual_NK)
     assert chosen is not None, "there is more than one penalty"
-    penalty, temperature, left_out_UK, dual_NK = chosen
+    penalty, temperature, judged_UK, dual_NK = chosen
     ridge.dual_NK, ridge.bias_K = dual_NK.float(), prior_K.float()
     ridge.temperature = torch.tensor(temperature)
-    fitted_UK = by_utterance(ridge(features_WF), pooled, train)
-    return Solution(penalty, temperature, left_out_UK, fitted_UK)
+    fitted_UK = by_utterance(ridge(learnt.features_WF), learnt.pooled, learnt.utterances)
+    return Solution(penalty, temperature, judged_UK, fitted_UK)
+
+
+def _kernel(ridge: KernelRidge, judged: Judged) -> Tensor:
+    """Likeness of windows to the training windows, float64 (W, N)."""
+    rows_WF = ridge.standardise(judged.features_WF).double()
+    return gaussian_kernel(rows_WF, ridge.supports_NF.double())
+
+
+def _inverse(kernel_NN: Tensor, penalties_N: Tensor) -> Tensor:
+    penalised_NN = kernel_NN.clone()
+    penalised_NN.diagonal().add_(penalties_N)
+    return torch.cholesky_inverse(torch.linalg.cholesky(penalised_NN))
+
+
+def _left_out(
+    inverse_NN: Tensor, dual_NK: Tensor, centred_NK: Tensor, groups: Sequence[list[int]]
+) -> Tensor:
+    """Scores (N, K), less the prior, of each group by the solution without it."""
+    left_out_NK = torch.empty_like(dual_NK)
+    for rows in groups:
+        block = inverse_NN[rows][:, rows]
+        left_out_NK[rows] = centred_NK[rows] - torch.linalg.solve(block, dual_NK[rows])
+    return left_out_NK
 
 
 def _weights(pooled: Pooled, data: SegmentSet, train: Sequence[int], balance: bool) -> Tensor:
@@ -288,8 +226,3 @@ def _tempered(scores_NK: Tensor, targets_N: Tensor, weights_N: Tensor) -> tuple[
         losses.append(float((F.nll_loss(rows_NK, targets_N, reduction="none") * weights_N).mean()))
     temperature = TEMPERATURES[int(np.argmin(losses))]
     return temperature, F.log_softmax(scores_NK / temperature, dim=-1)
-
-
-def _ridge(model: MFAS) -> RidgeHead:
-    assert isinstance(model.head, RidgeHead), "only a ridge head is solved in closed form"
-    return model.head

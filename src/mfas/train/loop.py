@@ -77,14 +77,14 @@ def fit(
 ) -> FitResult:
     """Train `model` on the utterances `train`; keep the epoch that is best on `validation`.
 
-    A head in closed form is solved instead, for each of `conditions`: its scores are those of the first,
-    from leaving each training speaker out, and `validation` is not looked at.
+    A head in closed form is solved instead, for each of `conditions`: its choices are made on
+    `validation`, or without any by leaving each training speaker out; scores are of the first condition.
     With `checkpoint`, every epoch is saved there and a fit that was interrupted goes on from it,
     to the same weights. Segments, not utterances, are the examples; scores are of utterances.
     Raises `FailedError` if the training diverges.
     """
     if isinstance(model.head, RidgeHead):
-        return _fit_closed_form(model, data, train, settings, log, conditions)
+        return _fit_closed_form(model, data, train, validation, settings, log, conditions)
     accelerator = make_accelerator(settings)
     fit_scales(model, data, train)
     optimizer = AdamW(parameter_groups(model, settings), weight_decay=settings.weight_decay)
@@ -111,14 +111,15 @@ def _fit_closed_form(
     model: MFAS,
     data: SegmentSet,
     train: Sequence[int],
+    validation: Sequence[int],
     settings: TrainSection,
     log: Log,
     conditions: Sequence[Condition],
 ) -> FitResult:
     started = time.perf_counter()
     fit_scales(model, data, train)
-    solution = solve_head(model, data, train, settings.balance, conditions)
-    best = scores_of(solution.left_out_UK, data, train)
+    solution = solve_head(model, data, train, settings.balance, conditions, validation)
+    best = scores_of(solution.judged_UK, data, validation or train)
     fitted = scores_of(solution.fitted_UK, data, train)
     seconds = round(time.perf_counter() - started, 3)
     epoch = EpochScores(0, fitted.loss, best.loss, best.ua, best.wa, seconds)

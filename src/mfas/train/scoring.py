@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mfas.heads import RidgeHead
 from mfas.model import MFAS
-from mfas.train.closed_form import log_probabilities, pool_utterances
 from mfas.train.data import SegmentSet
+from mfas.train.pooled import log_probabilities, pool_utterances
 from mfas.train.scores import Scores, scores_of
 
 
