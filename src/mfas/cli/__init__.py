@@ -12,7 +12,7 @@ from mfas.cli.parser import build_parser
 from mfas.errors import MfasError, RecipeError
 
 FAILED = 1
-RECIPE_COMMANDS = ("pretrain", "crossval", "search", "train")
+RECIPE_COMMANDS = ("pretrain", "crossval", "search", "train", "audit")
 WITHOUT_SECTION = ("--name", "--seed", "--objective")  # keys of a recipe that stand in no section
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "TerminatedWorkerError")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mfas.cli.display import predictions_table, show_progress, stderr, stdout
 from mfas.config import read_pretrain_recipe, read_recipe
-from mfas.errors import AudioError, FailedError
+from mfas.errors import AudioError, FailedError, RecipeError
 
 SHOWN_SKIPPED = 5  # of what an adapter left out
 
@@ -139,28 +139,65 @@ def pretrain(options: Namespace) -> int:
 
 def reproduce(options: Namespace) -> int:
     """`mfas reproduce`."""
+    if options.what != "table2":
+        return _study(options.what, options.corpora, options.out or Path("runs/reproduce"), options)
+    return _reproduce_table2(options)
+
+
+def audit(options: Namespace) -> int:
+    """`mfas audit`."""
+    recipe = read_recipe(options.recipe, options.overrides)
+    out = options.out or Path("runs") / f"{recipe.name}-audit"
+    return _study("audit", [options.recipe], out, options)
+
+
+def _study(name: str, recipes: list[Path], out: Path, options: Namespace) -> int:
+    """Run a study, and say what it found."""
+    chosen = [read_recipe(path, options.overrides) for path in recipes]
+    from mfas.report.study import scores_table, sentences
+    from mfas.reproduce import STUDIES, run_study
+
+    protocols = options.protocols or STUDIES[name].protocols
+    with show_progress() as progress:
+        table = run_study(name, chosen, options.seeds, protocols, out, progress=progress)
+    stdout().print(scores_table(table))
+    for sentence in sentences(table):
+        stdout().print(sentence, soft_wrap=True)
+    stdout().print(f"report: {out / name}.html", soft_wrap=True)
+    return 0
+
+
+def _reproduce_table2(options: Namespace) -> int:
+    if options.speech is None:
+        raise RecipeError("table2: no speech to pretrain on; name a CSV with --speech")
+    out = options.out or Path("runs/table2")
     from mfas.report.table2 import verdicts
     from mfas.reproduce import reproduce_table2, table2_recipe
 
     recipe = table2_recipe(options.speech, options.steps, options.overrides)
     with show_progress() as progress:
-        table = reproduce_table2(recipe, options.corpora, options.out, progress=progress)
+        table = reproduce_table2(recipe, options.corpora, out, progress=progress)
     for sentence in verdicts(table):
         print(sentence)
-    stdout().print(f"report: {options.out / 'report.html'}", soft_wrap=True)
+    stdout().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return 0
 
 
 def verify(options: Namespace) -> int:
     """`mfas verify`."""
     from mfas.evaluate import verify_run
+    from mfas.reproduce import check_study, studies_in
 
-    faults = verify_run(options.run_folder)
+    run: Path = options.run_folder
+    studies = [] if (run / "result.json").is_file() else studies_in(run)
+    found = [check_study(run, name) for name in studies] or [verify_run(run)]
+    faults = dict.fromkeys(fault for those in found for fault in those)
     for fault in faults:
         print(fault)
     if faults:
-        raise FailedError(f"{options.run_folder}: faults found: {len(faults)}; run it again")
-    print(f"{options.run_folder}: every score follows from the predictions, every hash matches")
+        raise FailedError(f"{run}: faults found: {len(faults)}; run it again")
+    tables = f"{', '.join(studies)}: every number follows from its runs, and " if studies else ""
+    print(f"{run}: {tables}every score follows from the predictions, every hash matches")
     return 0
 
 

@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,13 @@ def _train_and_test(job: FoldJob, search: dict[str, Any] | None) -> dict[str, An
     strategy = Strategy(**search["strategy"]) if search else None
     seed = derive_seed(recipe.seed, job.fold.name, "train")
     model = experiment.make_model(strategy, seed)
-    train, validation = job.fold.train, job.fold.validation
+    parts: tuple[Sequence[int], Sequence[int]] = job.fold.train, job.fold.validation
     if recipe.evaluate.selection == "inner":
-        train, validation = experiment.learns_from(train, validation)
+        parts = experiment.learns_from(*parts)
     result = fit(
         model,
         experiment.data,
-        train,
-        validation,
+        *parts,
         recipe.train,
         seed,
         _Log(job, "train"),

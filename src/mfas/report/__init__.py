@@ -4,6 +4,7 @@ from mfas.report.figures import write_figures
 from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
 from mfas.report.run import Run
+from mfas.report.study import write_study
 from mfas.report.table2 import write_table2
 from mfas.report.terminal import search_table, summary_table
 
@@ -15,5 +16,6 @@ __all__ = [
     "write_figures",
     "write_report",
     "write_search_report",
+    "write_study",
     "write_table2",
 ]

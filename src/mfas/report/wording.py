@@ -204,3 +204,9 @@ def comparability(runs: Sequence[Run]) -> tuple[str, ...]:
             "and a lead of theirs means nothing."
         )
     return tuple(faults)
+
+
+def protocol_words(protocol: str, selection: str, condition: str) -> tuple[str, str, str]:
+    """How folds were cut, where choices were made, what was known of each speaker."""
+    kind, _, groups = protocol.partition(":")
+    return _SPLITS[kind].format(groups=groups), _SELECTIONS[selection], _CONDITIONS[condition]

@@ -1,6 +1,17 @@
 """The paper's tables and figures, its numbers beside ours, each from one command."""
 
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED
+from mfas.reproduce.studies import STUDIES
+from mfas.reproduce.study import check_study, run_study, studies_in
 from mfas.reproduce.table2 import reproduce_table2, table2_recipe
 
-__all__ = ["CONFIGURATIONS", "PRINTED", "reproduce_table2", "table2_recipe"]
+__all__ = [
+    "CONFIGURATIONS",
+    "PRINTED",
+    "STUDIES",
+    "check_study",
+    "reproduce_table2",
+    "run_study",
+    "studies_in",
+    "table2_recipe",
+]

@@ -1,0 +1,179 @@
+"""A study of `studies` on one or more corpora: what is missing is run, everything is put together.
+
+Recipes (or manifests, for the recipe best-compact) enter; a folder leaves. The same command goes on
+where it was interrupted, and studies in one folder share their runs:
+
+    <recipe>/<model>-<protocol>-s<seed>/   an ordinary run folder, which `mfas verify` and `report` take
+    <study>.json .html .png                the table with its sentences, its page, its figure
+
+Nothing in the table is computed but from run folders, so that `check_study` can do it again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mfas.config import Recipe
+from mfas.errors import RecipeError, RunError
+from mfas.evaluate import cross_validate, verify_run
+from mfas.evaluate.replicates import (
+    Replicates,
+    compare_replicates,
+    described,
+    read_replicates,
+    score_replicates,
+)
+from mfas.report import write_study
+from mfas.reproduce.studies import MODELS, STUDIES, Row, Study
+from mfas.storage import read_json, write_json
+
+SHOWN = (  # of each search
+    *("fold", "seed", "method", "strategy", "levels", "operations", "weights", "scores"),
+)
+Progress = Callable[[str, int, int], None]  # what, done, total
+
+
+def run_study(
+    name: str,
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    protocols: Sequence[str],
+    out: Path,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run what is missing of the study `name`, write its table, page and figure; returns the table.
+
+    Raises `RunError` if a run in `out` has another recipe, and the errors of `cross_validate`.
+    """
+    study = STUDIES[name]
+    _require_one_each([recipe.name for recipe in recipes], "two recipes of the same name")
+    _require_one_each(seeds, "a seed twice")
+    rows = study.rows(tuple(protocols))
+    jobs = [(recipe, row, seed) for recipe in recipes for row in rows for seed in seeds]
+    planned = [row.recipe(recipe, seed) for recipe, row, seed in jobs]  # refused now, or not at all
+    for done, ((recipe, row, seed), own) in enumerate(zip(jobs, planned, strict=True)):
+        if progress is not None:
+            progress(f"{name}: {row.slug}, seed {seed}", done, len(jobs))
+        folder = out / _folder(recipe.name, row, seed)
+        cross_validate(own, folder, resume=folder.exists(), progress=progress)
+    table = _table(study, [recipe.name for recipe in recipes], rows, seeds, out)
+    write_json(out / f"{name}.json", table)
+    write_study(out, name)
+    return table
+
+
+def check_study(out: Path, name: str) -> list[str]:
+    """What does not hold of the study `name` in `out`, one line each: its runs, then its table.
+
+    Raises `RunError` if its table or a run cannot be read.
+    """
+    recorded = read_json(out / f"{name}.json")
+    try:
+        corpora = [corpus["name"] for corpus in recorded["corpora"]]
+        first = recorded["corpora"][0]["rows"]
+        rows = [Row(row["model"], row["protocol"]) for row in first]
+        seeds = recorded["seeds"]
+        folders = [_folder(c, row, seed) for c in corpora for row in rows for seed in seeds]
+        faults = [f"{folder}: {fault}" for folder in folders for fault in verify_run(out / folder)]
+        again = _table(STUDIES[name], corpora, rows, seeds, out)
+    except (KeyError, IndexError, TypeError, OSError) as error:
+        raise RunError(
+            f"{out}/{name}.json: cannot be read ({error}); run the study again"
+        ) from error
+    return [*faults, *_differences(recorded, again, f"{name}.json")]
+
+
+def studies_in(out: Path) -> list[str]:
+    """The names of the studies whose tables lie in `out`."""
+    return [name for name in STUDIES if (out / f"{name}.json").is_file()]
+
+
+def _folder(corpus: str, row: Row, seed: int) -> str:
+    return f"{corpus}/{row.slug}-s{seed}"
+
+
+def _require_one_each(values: Sequence[object], fault: str) -> None:
+    if not values:
+        raise RecipeError("nothing to run: name at least one recipe or manifest, and one seed")
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise RecipeError(f"{fault}: {', '.join(twice)}; name each once")
+
+
+def _table(
+    study: Study, corpora: Sequence[str], rows: Sequence[Row], seeds: Sequence[int], out: Path
+) -> dict[str, Any]:
+    return {
+        "study": study.name,
+        "title": study.title,
+        "seeds": list(seeds),
+        "corpora": [_corpus(study, name, rows, seeds, out) for name in corpora],
+        "printed": {
+            corpus: {row: list(scores) for row, scores in rows.items()}
+            for corpus, rows in study.printed.items()
+        },
+    }
+
+
+def _corpus(
+    study: Study, name: str, rows: Sequence[Row], seeds: Sequence[int], out: Path
+) -> dict[str, Any]:
+    """The rows of one corpus, and their comparisons."""
+    runs: dict[Row, Replicates] = {}
+    found = []
+    for row in rows:
+        folders = [out / _folder(name, row, seed) for seed in seeds]
+        runs[row] = read_replicates(folders)
+        found.append(_row(row, folders, runs[row]))
+    return {
+        "name": name,
+        "speakers": len(set(runs[rows[0]].speakers)),
+        "rows": found,
+        "comparisons": [
+            {"first": first.slug, "second": second.slug}
+            | described(compare_replicates(runs[first], runs[second]), (first.name, second.name))
+            for first, second in study.pairs
+            if first in runs and second in runs
+        ],
+    }
+
+
+def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
+    """What a row's runs say together, and how they were measured; all seeds share that."""
+    results = [read_json(folder / "result.json") for folder in folders]
+    first = results[0]
+    shared = ("protocol", "selection", "condition", "honest", "leaks", "classes", "n_utterances")
+    strategies = [read_json(folder / "strategies.json") for folder in folders]
+    return {
+        "model": row.model,
+        "protocol": row.protocol,
+        "name": row.name,
+        "printed": MODELS[row.model].printed,
+        "measured": {key: first[key] for key in shared} | {"encoders": first["encoders"]},
+        **score_replicates(runs, first["classes"]),
+        "strategies": [{key: found[key] for key in SHOWN} for seed in strategies for found in seed],
+        "seconds": sum(result["seconds"] for result in results),
+    }
+
+
+def _differences(recorded: Any, again: Any, place: str) -> list[str]:
+    """Where two tables differ, as paths into them."""
+    if isinstance(recorded, dict) and isinstance(again, dict):
+        keys = [*again, *(key for key in recorded if key not in again)]
+        return [
+            line
+            for key in keys
+            for line in _differences(recorded.get(key), again.get(key), f"{place}: {key}")
+        ]
+    if isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
+        pairs = enumerate(zip(recorded, again, strict=True))
+        return [line for i, (a, b) in pairs for line in _differences(a, b, f"{place} {i}")]
+    if recorded == again:
+        return []
+    return [f"{place} is {_short(recorded)}, the runs give {_short(again)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,197 @@
+"""A study end to end on tones: what runs, what is put together, and that it can be checked."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mfas.cli import main
+from mfas.config import Recipe
+from mfas.errors import RecipeError, RunError
+from mfas.evaluate import crossval, verify_run
+from mfas.evaluate.replicates import compare_replicates, read_replicates
+from mfas.report.study import sentences
+from mfas.reproduce import check_study, run_study, studies_in
+from mfas.reproduce import study as study_module
+from mfas.storage import read_csv, read_json, write_csv, write_json
+
+CLOSED = (
+    *("--head.kind", "ridge", "--search.method", "random", "--search.samples", "2"),
+    *("--evaluate.split", "groups:2"),
+)
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def closed(quick_recipe: Callable[..., Recipe]) -> Recipe:
+    return quick_recipe(*CLOSED)
+
+
+@pytest.fixture(scope="module")
+def done(closed: Recipe, tmp_path_factory: pytest.TempPathFactory, tone_cache: Path) -> Path:
+    """Table 4 and Fig. 4, honest, and an audit, in one folder; only to be read."""
+    out = tmp_path_factory.mktemp("studies") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFAS_CACHE", str(tone_cache))
+        run_study("table4", [closed], SEEDS, ("honest",), out)
+        patch.setattr(study_module, "cross_validate", only_what_is_there(out))
+        run_study("fig4", [closed], SEEDS, ("honest",), out)
+        run_study("fig3", [closed], SEEDS, ("honest",), out)
+    return out
+
+
+def only_what_is_there(out: Path) -> Callable[..., object]:
+    """A cross-validation that fails if it has anything to do."""
+
+    def run(recipe: Recipe, folder: Path, **others: object) -> object:
+        assert (folder / "result.json").exists(), f"{folder} is run twice"
+        return crossval.cross_validate(recipe, folder, **others)
+
+    return run
+
+
+@pytest.fixture
+def copied(done: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(done, tmp_path / "copy"))
+
+
+def test_every_row_and_seed_is_a_run_that_holds_up(done: Path) -> None:
+    folders = sorted(path.name for path in (done / "quick").iterdir())
+    models = ("searched", "sec-alone", "tec-alone", "unadjusted")
+    assert folders == [f"{model}-honest-s{seed}" for model in models for seed in SEEDS]
+    assert all(verify_run(done / "quick" / name) == [] for name in folders)
+
+
+def test_the_table_is_what_the_runs_say(done: Path) -> None:
+    table = read_json(done / "table4.json")
+    (corpus,) = table["corpora"]
+    by_model = {row["model"]: row for row in corpus["rows"]}
+    for model, row in by_model.items():
+        results = [
+            read_json(done / "quick" / f"{model}-honest-s{seed}" / "result.json") for seed in SEEDS
+        ]
+        assert [seed["ua"] for seed in row["by_seed"]] == [result["ua"] for result in results]
+        assert row["ua"] == pytest.approx(sum(result["ua"] for result in results) / 2)
+        assert row["measured"]["honest"] is True
+    assert len(by_model["searched"]["strategies"]) == 4, "two folds, two seeds"
+    assert by_model["unadjusted"]["strategies"] == []
+
+
+def test_comparisons_are_those_of_the_runs(done: Path) -> None:
+    (corpus,) = read_json(done / "table4.json")["corpora"]
+    pairs = {(c["first"], c["second"]): c for c in corpus["comparisons"]}
+    assert len(pairs) == 4
+    runs = {
+        model: read_replicates([done / "quick" / f"{model}-honest-s{seed}" for seed in SEEDS])
+        for model in ("searched", "unadjusted")
+    }
+    found = compare_replicates(runs["searched"], runs["unadjusted"])
+    recorded = pairs["searched-honest", "unadjusted-honest"]
+    assert recorded["difference"] == found.difference
+    said = sentences(read_json(done / "table4.json"))
+    assert f"quick: {recorded['sentence']}." in said
+
+
+def test_pages_and_figures_stand_beside_the_tables(done: Path) -> None:
+    for name in ("table4", "fig3", "fig4"):
+        assert (done / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        page = (done / f"{name}.html").read_text()
+        assert "honest" in page and "<script" not in page and "http://" not in page
+    page = (done / "table4.html").read_text()
+    for row in read_json(done / "table4.json")["corpora"][0]["rows"]:
+        assert row["name"] in page or row["name"].replace("'", "&#39;") in page
+    assert "72.9" in page, "the paper's number"
+
+
+def test_figure_3_says_how_far_searches_agree(done: Path) -> None:
+    table = read_json(done / "fig3.json")
+    (sentence,) = sentences(table)
+    assert sentence.startswith("quick: of 4 searches, one a fold and seed, ")
+
+
+def test_what_was_written_can_be_computed_again(done: Path) -> None:
+    assert studies_in(done) == ["table4", "fig3", "fig4"]
+    assert [check_study(done, name) for name in studies_in(done)] == [[], [], []]
+
+
+def test_a_changed_number_of_the_table_is_found(copied: Path) -> None:
+    table = read_json(copied / "table4.json")
+    table["corpora"][0]["rows"][3]["ua"] += 0.01
+    table["corpora"][0]["comparisons"][0]["sentence"] = "it is better"
+    write_json(copied / "table4.json", table)
+    first, second = check_study(copied, "table4")
+    assert first.startswith("table4.json: corpora 0: rows 3: ua is ")
+    assert second.startswith("table4.json: corpora 0: comparisons 0: sentence is it is better, ")
+
+
+def test_a_changed_prediction_of_a_run_is_found(copied: Path) -> None:
+    path = copied / "quick" / "searched-honest-s1" / "predictions.csv"
+    rows = read_csv(path)
+    labels = sorted({row["label"] for row in rows})
+    rows[0]["predicted"] = next(label for label in labels if label != rows[0]["predicted"])
+    write_csv(path, list(rows[0]), rows)
+    faults = check_study(copied, "table4")
+    assert "quick/searched-honest-s1: predictions.csv: has changed since the run" in faults[0]
+    assert any(fault.startswith("table4.json: corpora 0: rows 3: ua is ") for fault in faults)
+
+
+def test_a_study_that_was_interrupted_goes_on(
+    copied: Path, closed: Recipe, tone_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFAS_CACHE", str(tone_cache))
+    whole = read_json(copied / "table4.json")
+    shutil.rmtree(copied / "quick" / "sec-alone-honest-s1")
+    again = run_study("table4", [closed], SEEDS, ("honest",), copied)
+    for table in (whole, again):
+        for row in table["corpora"][0]["rows"]:
+            del row["seconds"]
+    assert again == json.loads(json.dumps(whole))
+
+
+def test_bad_wishes_are_refused(copied: Path, closed: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="two recipes of the same name: quick"):
+        run_study("table4", [closed, closed], SEEDS, ("honest",), tmp_path)
+    with pytest.raises(RecipeError, match="a seed twice: 1"):
+        run_study("table4", [closed], (1, 1), ("honest",), tmp_path)
+    other = closed.model_copy(update={"fusion": closed.fusion.model_copy(update={"dim": 8})})
+    with pytest.raises(RunError, match="was started with another recipe"):
+        run_study("table4", [other], SEEDS, ("honest",), copied)
+    (copied / "table4.json").write_text("{}")
+    with pytest.raises(RunError, match="run the study again"):
+        check_study(copied, "table4")
+
+
+def test_audit_says_what_each_leak_adds(
+    tone_corpus: Path,
+    tone_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From the command line: three protocols of one recipe, in pairs with the honest one."""
+    monkeypatch.setenv("MFAS_CACHE", str(tone_cache))
+    recipe = tmp_path / "tones.toml"
+    recipe.write_text(
+        f'[corpus]\nmanifest = "{tone_corpus}"\n[sec]\nencoder = "compact"\n[tec]\nencoder = "none"\n'
+        '[fusion]\nstrategy = "none"\n[head]\nkind = "ridge"\n'
+    )
+    out = tmp_path / "audit"
+    arguments = ["audit", str(recipe), "--seeds", "0", "--out", str(out)]
+    assert main([*arguments, "--evaluate.workers", "1"]) == 0
+    said = capsys.readouterr().out
+    table = read_json(out / "audit.json")
+    rows = {row["protocol"]: row for row in table["corpora"][0]["rows"]}
+    assert list(rows) == ["honest", "test-chosen", "random"]
+    assert [row["measured"]["honest"] for row in rows.values()] == [True, False, False]
+    assert all(row["measured"]["leaks"] for name, row in rows.items() if name != "honest")
+    compared = table["corpora"][0]["comparisons"]
+    assert [c["first"] for c in compared] == ["as-it-is-test-chosen", "as-it-is-random"]
+    for c in compared:
+        protocol = c["first"].removeprefix("as-it-is-")
+        assert c["difference"] == pytest.approx(rows[protocol]["ua"] - rows["honest"]["ua"])
+        assert c["sentence"] in said.replace("\n", " ")
+    assert "OPTIMISTIC" in said
+    assert main(["verify", str(out)]) == 0
+    assert "audit: every number follows from its runs" in capsys.readouterr().out
