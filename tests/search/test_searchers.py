@@ -9,8 +9,10 @@ from mfas.fusion.strategy import OPERATION_NAMES
 from mfas.search import SEARCHERS
 from mfas.train import Features
 
+METHODS = ["darts", "single_path", "perturbation", "random"]
 
-@pytest.mark.parametrize("method", ["darts", "random"])
+
+@pytest.mark.parametrize("method", METHODS)
 def test_only_training_and_validation_utterances_are_read(method, make_problem, monkeypatch):
     problem = make_problem(settings={"epochs": 1, "samples": 1})
     seen, read = set(), Features.batch
@@ -24,7 +26,7 @@ def test_only_training_and_validation_utterances_are_read(method, make_problem, 
     assert seen == {*problem.train, *problem.validation}
 
 
-@pytest.mark.parametrize("method", ["darts", "random"])
+@pytest.mark.parametrize("method", METHODS)
 def test_one_seed_finds_one_strategy(method, make_problem):
     problem = make_problem(settings={"epochs": 1, "samples": 2})
     first, second = (SEARCHERS[method](problem).to_json() | {"seconds": 0} for _ in range(2))
