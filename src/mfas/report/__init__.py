@@ -4,6 +4,7 @@ from mfas.report.figures import write_figures
 from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
 from mfas.report.run import Run
+from mfas.report.search_evidence import write_search_evidence
 from mfas.report.table2 import write_table2
 from mfas.report.terminal import search_table, summary_table
 
@@ -14,6 +15,7 @@ __all__ = [
     "summary_table",
     "write_figures",
     "write_report",
+    "write_search_evidence",
     "write_search_report",
     "write_table2",
 ]
