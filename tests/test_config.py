@@ -173,7 +173,7 @@ def test_an_unknown_key_of_pretraining_gets_the_nearest_known_one(values, unknow
 
 CLOSED = {"head": {"kind": "ridge"}, "search": {"method": "exhaustive"}}
 CLOSED_AND_DARTS = (
-    'r.toml: head.kind = "ridge" is solved in closed form, which DARTS cannot follow; '
+    'r.toml: head.kind = "ridge" is solved in closed form, which search.method = "darts" cannot follow; '
     'set search.method to "exhaustive" or "random"'
 )
 CLOSED_AND_TUNED = (
@@ -191,6 +191,10 @@ ADAPTED_COATTENTION = (
     [
         ({"head": {"kind": "ridge"}}, (), CLOSED_AND_DARTS),
         (CLOSED, ("--search.method", "darts"), CLOSED_AND_DARTS),
+        *(
+            (CLOSED, ("--search.method", method), CLOSED_AND_DARTS.replace("darts", method))
+            for method in ("single_path", "perturbation")
+        ),
         (CLOSED, ("--sec.finetune", "true"), CLOSED_AND_TUNED),
         (CLOSED, ("--tec.finetune", "true", "--fusion.strategy", "none"), CLOSED_AND_TUNED),
         ({}, ("--evaluate.condition", "adapted"), ADAPTED_COATTENTION),

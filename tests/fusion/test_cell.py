@@ -223,3 +223,16 @@ def test_a_level_that_a_cell_does_not_have(frames):
         fixed(tec, sec, "first", mask)
     with pytest.raises(ValueError, match="'medium': this cell has first, middle, last"):
         mixture()(tec, sec, "medium", mask)
+
+
+@each_level
+@pytest.mark.parametrize("name", NAMES)
+def test_without_an_operation_the_others_keep_their_weights(frames, level, name):
+    cell = mixture()
+    tec, sec, mask = frames([9, 4])
+    whole = cell(tec, sec, level, mask)
+    weight = cell.weights()[LEVELS.index(level), NAMES.index(name)]
+    expected = whole - weight * cell(tec, sec, level, mask, name)
+    with cell.without(name):
+        assert torch.allclose(cell(tec, sec, level, mask), expected, atol=1e-6)
+    assert torch.equal(cell(tec, sec, level, mask), whole)

@@ -48,3 +48,10 @@ def test_19_of_24_candidates_differ():
         "middle:concat_fc_r",
         "last:concat_fc_r",
     }
+
+
+@given(strategies)
+def test_every_strategy_is_one_of_the_distinct_candidates(strategy):
+    assert strategy.distinct in distinct_candidates()
+    assert strategy.distinct.distinct == strategy.distinct
+    assert (strategy in distinct_candidates()) == (strategy.distinct == strategy)

@@ -92,7 +92,7 @@ def _search(generator: np.random.Generator, fold: int, method: str | None) -> di
         for name in OPERATIONS
     }
     operation = OPERATIONS[int(weights[2].argmax())]
-    searched = method in ("darts", "random", "exhaustive")
+    searched = method not in ("fixed", None)
     return {
         "fold": fold,
         "seed": 0,

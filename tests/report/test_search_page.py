@@ -87,12 +87,15 @@ def test_a_mean_needs_values() -> None:
     assert mean([0.5, None, 0.7]) == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize("method", ["darts", "random", "exhaustive", "fixed", None])
+SEARCHED = ("darts", "single_path", "perturbation", "random", "exhaustive")
+
+
+@pytest.mark.parametrize("method", [*SEARCHED, "fixed", None])
 def test_every_kind_of_search_has_a_page_and_a_table(search_folder: Folder, method: str) -> None:
     folder = search_folder(method=method)
     source, _ = page_of(folder)
     assert "nan" not in source.lower().replace("provenance", "")
-    assert ("Paths by fold" in source) == (method in ("darts", "random", "exhaustive"))
+    assert ("Paths by fold" in source) == (method in SEARCHED)
     assert "emodb-compact" in table_of(folder)
 
 

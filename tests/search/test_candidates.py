@@ -1,10 +1,11 @@
 """Random and exhaustive search train candidates from scratch, each once, and take the best."""
 
 import json
+import sys
 
 import pytest
 
-from mfas.fusion import Strategy, distinct_candidates
+from mfas.fusion import LEVELS, Strategy, distinct_candidates
 from mfas.search import candidates
 from mfas.search.candidates import search_exhaustive, search_random
 from mfas.train import FitResult, Scores
@@ -56,6 +57,17 @@ def test_random_with_many_samples_is_exhaustive(problem, fitted):
     found = search_random(problem(settings={"samples": 100}))
     assert sorted(found.scores) == sorted(search_exhaustive(problem()).scores)
     assert found.strategy == LIMIT
+
+
+def test_twins_are_scored_but_never_chosen(problem, fitted, monkeypatch):
+    found = search_exhaustive(problem(settings={"twins": True}))
+    assert [str(strategy) for strategy, _, _ in fitted[19:]] == [
+        f"{level}:concat_fc_r" for level in LEVELS
+    ]
+    assert len(found.scores) == 22
+    assert found.strategy == LIMIT
+    monkeypatch.setattr(sys.modules[__name__], "LIMIT", Strategy("last", "concat_fc_r"))
+    assert search_exhaustive(problem(settings={"twins": True})).strategy in distinct_candidates()
 
 
 def test_a_candidate_that_was_finished_is_not_trained_again(problem, fitted, tmp_path):

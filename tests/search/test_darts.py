@@ -8,8 +8,8 @@ import torch
 from mfas.errors import FailedError
 from mfas.fusion import LEVELS, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
-from mfas.search import SearchResult, darts
-from mfas.search.darts import search_darts
+from mfas.search import SearchResult
+from mfas.search.darts import Mixture, search_darts
 
 
 def timeless(result: SearchResult) -> SearchResult:
@@ -53,8 +53,7 @@ def test_weights_of_zero_alpha_stay_uniform_where_sgd_does_not_move_them(make_pr
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_each_step_moves_one_kind_on_its_own_utterances(make_problem, monkeypatch, accumulate):
     problem = make_problem(settings={"epochs": 2}, accumulate=accumulate)
-    supernet = darts._Supernet
-    alpha_step, weight_step = supernet._alpha_step, supernet._weight_step
+    alpha_step, weight_step = Mixture._alpha_step, Mixture._weight_step
     steps = []
 
     def state(model):
@@ -86,8 +85,8 @@ def test_each_step_moves_one_kind_on_its_own_utterances(make_problem, monkeypatc
         steps.append(("weights", level))
         return loss
 
-    monkeypatch.setattr(supernet, "_alpha_step", recording_alpha_step)
-    monkeypatch.setattr(supernet, "_weight_step", recording_weight_step)
+    monkeypatch.setattr(Mixture, "_alpha_step", recording_alpha_step)
+    monkeypatch.setattr(Mixture, "_weight_step", recording_weight_step)
     search_darts(problem)
     assert [kind for kind, _ in steps] == ["alpha", "weights"] * (len(steps) // 2)
     assert [level for _, level in steps[::2]] == [level for _, level in steps[1::2]]

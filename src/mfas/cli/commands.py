@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from mfas.cli.display import predictions_table, show_progress, stderr, stdout
-from mfas.config import read_pretrain_recipe, read_recipe
+from mfas.config import Recipe, read_pretrain_recipe, read_recipe
 from mfas.errors import AudioError, FailedError, RecipeError
 
 SHOWN_SKIPPED = 5  # of what an adapter left out
@@ -87,6 +87,10 @@ def crossval(options: Namespace) -> int:
 def search(options: Namespace) -> int:
     """`mfas search`."""
     recipe = read_recipe(options.recipe, options.overrides)
+    if options.compare is not None:
+        return _compare_searches(recipe, options)
+    if options.seeds or options.alpha_lrs:
+        raise RecipeError("--seeds and --alpha-lrs belong to a comparison; add --compare")
     from mfas.evaluate import search_folds
     from mfas.report import search_table
 
@@ -94,6 +98,30 @@ def search(options: Namespace) -> int:
         search_folds(recipe, options.out, options.resume, progress=progress)
     stdout().print(search_table(options.out))
     stdout().print(f"report: {options.out / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def _compare_searches(recipe: Recipe, options: Namespace) -> int:
+    from mfas.evaluate import compare_searches
+
+    out: Path = options.out
+    chosen = {"seeds": options.seeds} if options.seeds else {}
+    with show_progress() as progress:
+        found = compare_searches(
+            recipe,
+            out,
+            options.compare,
+            alpha_lrs=options.alpha_lrs or (),
+            resume=options.resume,
+            progress=progress,
+            **chosen,
+        )
+    said = [line for lines in found["sentences"].values() for line in lines]
+    for line in (found["measure"], found["noise_sentence"], *said):
+        print(line)
+    for line in found["warnings"]:
+        stderr().print(f"collapse: {line}", style="yellow")
+    stdout().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return 0
 
 

@@ -7,12 +7,13 @@ argparse, not a generator of command lines from types: a recipe's keys come from
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from mfas import __version__
 from mfas.cli import commands
-from mfas.config import PretrainRecipe, Recipe, RecipeFile, known_keys
+from mfas.config import PretrainRecipe, Recipe, RecipeFile, SearchSection, known_keys
 
+METHODS = get_args(SearchSection.model_fields["method"].annotation)
 CORPORA = ("iemocap", "savee", "emodb", "ravdess", "cremad", "folder", "synthetic")
 
 
@@ -114,7 +115,30 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
             command.add_argument(
                 "--minutes", type=float, help="stop behind a checkpoint after this time"
             )
+        if name == "search":
+            _add_comparison(command)
         command.set_defaults(run=run, takes_overrides=True)
+
+
+def _add_comparison(search: argparse.ArgumentParser) -> None:
+    search.add_argument(
+        "--compare",
+        nargs="*",
+        choices=METHODS,
+        metavar="METHOD",
+        help="run several methods for several seeds, each in a folder of its own under --out, and weigh "
+        f"the evidence (default: all that the head can do of {', '.join(METHODS)})",
+    )
+    search.add_argument(
+        "--seeds", type=int, nargs="+", metavar="SEED", help="of a comparison (default 0 1 2)"
+    )
+    search.add_argument(
+        "--alpha-lrs",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        help="of a comparison: darts with each of these as search.alpha_lr, too",
+    )
 
 
 def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> None:

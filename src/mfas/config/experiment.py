@@ -101,16 +101,27 @@ class HeadSection(Section):
     )
 
 
+SUPERNETS = (
+    "darts",
+    "single_path",
+    "perturbation",
+)  # methods that train all operations in one model
+
+
 class SearchSection(Section):
     """How a strategy is found (paper section 5.1)."""
 
-    method: Literal["darts", "random", "exhaustive"] = "darts"
+    method: Literal["darts", "single_path", "perturbation", "random", "exhaustive"] = "darts"
     epochs: int = Field(8, ge=1, description="epochs of the search")
     lr: float = Field(1e-3, gt=0, description="learning rate of the weights (AdamW)")
     alpha_lr: float = Field(
         0.5, gt=0, description='SGD on alpha; the paper prints "5" with a lost exponent (choice)'
     )
     samples: int = Field(4, ge=1, description="random: candidates tried per fold")
+    twins: bool = Field(
+        False,
+        description="exhaustive: train concat_fc_r too, the same function as concat_fc, to measure noise",
+    )
 
 
 class TrainSection(ComputeSection):
@@ -197,9 +208,11 @@ class Recipe(RecipeFile):
                 )
             return self
         both = "none" not in (self.sec.encoder, self.tec.encoder)
-        if both and self.fusion.strategy == "search" and self.search.method == "darts":
+        trains = self.search.method in SUPERNETS
+        if both and self.fusion.strategy == "search" and trains:
             raise ValueError(
-                'head.kind = "ridge" is solved in closed form, which DARTS cannot follow; set '
+                'head.kind = "ridge" is solved in closed form, which search.method = '
+                f'"{self.search.method}" cannot follow; set '
                 'search.method to "exhaustive" or "random"'
             )
         if self.sec.finetune or self.tec.finetune:

@@ -7,7 +7,8 @@ gradient of the adjustment reaches the SEC encoder through them; the last level 
 Shape legend: B segments, T encoder frames, D width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -35,6 +36,7 @@ class FusionCell(nn.Module):
         super().__init__()
         self.dim = dim
         self.only, self.ism_form = only, ism_form
+        self._removed: str | None = None
         available = make_operations(dropout, ism_form)
         self.operations = nn.ModuleDict(
             {
@@ -93,9 +95,19 @@ class FusionCell(nn.Module):
         weights = torch.softmax(self.alpha[LEVELS.index(level)], dim=-1)
         mixed = torch.zeros_like(tec)
         for weight, (name, operation) in zip(weights, self._of(level).items(), strict=True):
-            if name != "zero":
+            if name not in ("zero", self._removed):
                 mixed = mixed + weight * operation(tec, sec, mask_BT)
         return mixed
+
+    @contextmanager
+    def without(self, operation: str) -> Iterator[None]:
+        """Inside the block mixtures lack `operation`; the weights of the others stay as they are."""
+        assert operation in OPERATION_NAMES, operation
+        self._removed = operation
+        try:
+            yield
+        finally:
+            self._removed = None
 
     def _of(self, level: str) -> nn.ModuleDict:
         return cast(nn.ModuleDict, self.operations[level])

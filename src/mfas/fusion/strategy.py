@@ -34,6 +34,13 @@ class Strategy:
     def __str__(self) -> str:
         return f"{self.level}:{self.operation}"
 
+    @property
+    def distinct(self) -> "Strategy":
+        """The one of `distinct_candidates` that is the same function as this."""
+        if self.operation == "zero":
+            return Strategy("last", "zero")
+        return Strategy(self.level, self.operation.replace("concat_fc_r", "concat_fc"))
+
     @classmethod
     def parse(cls, text: str) -> "Strategy":
         """Read "level:operation"; raises `RecipeError` for anything else."""

@@ -5,6 +5,7 @@ from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
 from mfas.report.run import Run
 from mfas.report.study import write_study
+from mfas.report.search_evidence import write_search_evidence
 from mfas.report.table2 import write_table2
 from mfas.report.terminal import search_table, summary_table
 
@@ -15,6 +16,7 @@ __all__ = [
     "summary_table",
     "write_figures",
     "write_report",
+    "write_search_evidence",
     "write_search_report",
     "write_study",
     "write_table2",

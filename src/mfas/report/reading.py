@@ -138,8 +138,8 @@ def _check_weights(path: Path, searches: tuple[Search, ...]) -> None:
         weighed = (
             search.trajectory if search.weights is None else (*search.trajectory, search.weights)
         )
-        if any([len(row) for row in weights] != shape for weights in weighed):
+        if any([len(row) for row in found] != shape for found in (*weighed, *search.norms)):
             raise RunError(
-                f"{path}: the weights of fold {search.fold} are not {len(search.levels)} x "
+                f"{path}: the weights or norms of fold {search.fold} are not {len(search.levels)} x "
                 f"{len(search.operations)}, levels x operations; {_FIX}"
             )

@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Interval = tuple[Share, Share]
 Weights = tuple[tuple[Share, ...], ...]
+Norms = tuple[tuple[Annotated[float, Field(ge=0)], ...], ...]
 Name = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
 ]
@@ -102,18 +103,20 @@ class Search:
 
     `weights` is levels x operations (rows sum to 1), None where nothing was weighed; `trajectory`
     holds the weights after each epoch; `scores` are inner-validation UA of one-hot paths, keyed
-    "level:operation". A fixed strategy has neither levels nor operations nor seconds.
+    "level:operation". `norms` holds the size of each operation's output after each epoch, as levels x
+    operations; older runs have none. A fixed strategy has neither levels nor operations nor seconds.
     """
 
     fold: Name
     seed: int
-    method: Literal["darts", "random", "exhaustive", "fixed"]
+    method: Literal["darts", "single_path", "perturbation", "random", "exhaustive", "fixed"]
     strategy: Strategy | None
     weights: Weights | None
     scores: dict[str, Share]
     levels: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
     trajectory: tuple[Weights, ...] = ()
+    norms: tuple[Norms, ...] = ()
     seconds: Seconds = 0.0
 
 

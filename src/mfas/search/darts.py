@@ -12,94 +12,43 @@ the inner-validation utterances, with the weights of the last epoch.
 import itertools
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from torch.optim import AdamW, Optimizer
 
-from mfas.fusion import LEVELS, FusionCell, Strategy
-from mfas.fusion.strategy import OPERATION_NAMES
-from mfas.model import MFAS
+from mfas.fusion import LEVELS
 from mfas.search.problem import SearchProblem, SearchResult
-from mfas.train import (
-    Checkpoint,
-    derive_seed,
-    drawing_from,
-    load_checkpoint,
-    loss_function,
-    make_accelerator,
-    save_checkpoint,
-    score_utterances,
-    train_step,
-)
-from mfas.train.checkpoint import (
-    named_tensors,
-    optimizer_tensors,
-    restore_optimizer,
-    trainable_state,
-)
-from mfas.train.loop import MicroBatch, micro_batch, parameter_groups, part_losses, steps_of
-from mfas.train.scales import fit_scales
+from mfas.search.supernet import Supernet, ranked
+from mfas.train import derive_seed, train_step
+from mfas.train.loop import MicroBatch, micro_batch, part_losses, steps_of
 
 
 def search_darts(problem: SearchProblem) -> SearchResult:
     """Search one fold; see the module's text."""
-    supernet = _Supernet(problem)
-    for epoch in range(supernet.epochs_done, problem.settings.epochs):
-        started = time.perf_counter()
-        with drawing_from(derive_seed(problem.seed, "epoch", epoch)):
-            train_loss = supernet.train_epoch(epoch)
-        supernet.finish_epoch(train_loss, time.perf_counter() - started)
+    mixture = Mixture(problem, "darts")
+    mixture.train()
     started = time.perf_counter()
-    scores = supernet.score_paths()
+    scores = mixture.score_paths()
     return SearchResult(
-        strategy=max(supernet.cell.heaviest(), key=lambda strategy: scores[str(strategy)]),
+        strategy=max(mixture.cell.heaviest(), key=lambda strategy: ranked(scores[strategy])),
         method="darts",
-        scores={path: ua for path, (ua, _) in scores.items()},
-        seconds=supernet.seconds + time.perf_counter() - started,
-        weights=supernet.cell.weights().tolist(),
-        trajectory=tuple(supernet.trajectory),
+        scores={str(path): found.ua for path, found in scores.items()},
+        seconds=mixture.seconds + time.perf_counter() - started,
+        weights=mixture.cell.weights().tolist(),
+        trajectory=tuple(mixture.trajectory),
+        norms=tuple(mixture.norms),
     )
 
 
-class _Supernet:
-    """The mixture in training: its optimisers, its trajectory, its checkpoint."""
-
-    def __init__(self, problem: SearchProblem) -> None:
-        self.problem = problem
-        self.accelerator = make_accelerator(problem.training)
-        model = problem.make_model(None, derive_seed(problem.seed, "weights"))
-        fit_scales(model, problem.data, problem.train)
-        settings = problem.training.model_copy(update={"lr": problem.settings.lr})
-        optimizer = AdamW(
-            parameter_groups(model, settings), weight_decay=problem.training.weight_decay
-        )
-        self.model: MFAS
-        self.optimizer: Optimizer
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        assert model.cell is not None, "there is nothing to search without a Fusion Cell"
-        self.cell: FusionCell = model.cell
-        self.loss = loss_function(problem.data, problem.train, problem.training).to(
-            self.accelerator.device
-        )
-        self.trajectory: list[list[list[float]]] = []
-        self.seconds = 0.0
-        self._resume()
-
-    @property
-    def epochs_done(self) -> int:
-        return len(self.trajectory)
+class Mixture(Supernet):
+    """A supernet whose operations are mixed, by weights that are learnt beside theirs."""
 
     def train_epoch(self, epoch: int) -> float:
-        problem = self.problem
-        seed = derive_seed(problem.seed, "search order", epoch)
-        size = micro_batch(problem.training)
+        """A step of alpha and a step of the weights for every training batch."""
+        problem, seed = self.problem, self.order_seed(epoch)
         levels = torch.Generator().manual_seed(derive_seed(seed, "level"))
-        validation = steps_of(self._endless_validation(seed, size), problem.training.accumulate)
+        validation = steps_of(self._endless_validation(seed), problem.training.accumulate)
         losses = []
-        self.model.train()
-        batches = problem.data.batches(problem.train, size, seed)
-        for parts in steps_of(batches, problem.training.accumulate):
+        for parts in self.steps(epoch):
             level = LEVELS[int(torch.randint(len(LEVELS), (1,), generator=levels))]
             self._alpha_step(next(validation), level)
             losses.append(self._weight_step(parts, level))
@@ -120,47 +69,8 @@ class _Supernet:
         self.cell.alpha.requires_grad_(True)
         return loss
 
-    def _endless_validation(self, seed: int, size: int) -> Iterator[MicroBatch]:
+    def _endless_validation(self, seed: int) -> Iterator[MicroBatch]:
+        size = micro_batch(self.problem.training)
         for turn in itertools.count():
             order = derive_seed(seed, "validation", turn)
             yield from self.problem.data.batches(self.problem.validation, size, order)
-
-    def score_paths(self) -> dict[str, tuple[float, float]]:
-        """(UA, minus loss) of every one-hot path on the inner-validation utterances."""
-        scores = {}
-        for level, operation in itertools.product(LEVELS, OPERATION_NAMES):
-            found = score_utterances(
-                self.model,
-                self.problem.data,
-                self.problem.validation,
-                micro_batch(self.problem.training),
-                level,
-                operation,
-            )
-            scores[str(Strategy(level, operation))] = (found.ua, -found.loss)
-        return scores
-
-    def finish_epoch(self, train_loss: float, seconds: float) -> None:
-        self.trajectory.append(self.cell.weights().tolist())
-        self.seconds += seconds
-        epoch = self.epochs_done - 1
-        self.problem.log({"epoch": epoch, "train_loss": train_loss, "seconds": round(seconds, 3)})
-        if self._path is not None:
-            tensors = {
-                **named_tensors("model", trainable_state(self.model)),
-                **optimizer_tensors("optimizer", self.optimizer),
-            }
-            facts = {"trajectory": self.trajectory, "seconds": self.seconds}
-            save_checkpoint(self._path, Checkpoint(tensors, facts))
-
-    @property
-    def _path(self) -> Path | None:
-        return self.problem.folder and self.problem.folder / "darts.safetensors"
-
-    def _resume(self) -> None:
-        saved = load_checkpoint(self._path) if self._path is not None else None
-        if saved is not None:
-            self.model.load_state_dict(saved.part("model"), strict=False)
-            restore_optimizer(self.optimizer, saved.part("optimizer"))
-            self.trajectory = saved.facts["trajectory"]
-            self.seconds = saved.facts["seconds"]

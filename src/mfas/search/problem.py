@@ -1,7 +1,7 @@
 """What a searcher is given, and what it must answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class SearchResult:
 
     `weights`: 3 x 8 operation weights, rows sum to 1 (None where a method has none). `scores`:
     inner-validation UA of each path that was scored, keyed "level:operation". `trajectory`: the
-    weights after each epoch.
+    weights after each epoch. `norms`: the size of each operation's output then, 3 x 8 (`norms.py`).
+    `without`: UA of a level's mixture without an operation (`perturbation.py`).
     """
 
     strategy: Strategy
@@ -53,6 +54,8 @@ class SearchResult:
     seconds: float
     weights: list[list[float]] | None = None
     trajectory: tuple[list[list[float]], ...] = ()
+    norms: tuple[list[list[float]], ...] = ()
+    without: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result as `strategies.json` holds it."""
@@ -66,6 +69,8 @@ class SearchResult:
             "weights": self.weights,
             "scores": self.scores,
             "trajectory": list(self.trajectory),
+            "norms": list(self.norms),
+            "without": self.without,
             "seconds": round(self.seconds, 1),
         }
 

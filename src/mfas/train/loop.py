@@ -134,12 +134,17 @@ def train_step(
     loss_of: nn.CrossEntropyLoss,
     accelerator: Accelerator,
     level: str | None = None,
+    operations: Sequence[str | None] = (None,),
 ) -> float:
-    """One step on a batch that comes in parts: the step of the whole batch; returns its loss."""
+    """One step on a batch that comes in parts: the step of the whole batch; returns its loss.
+
+    Of several `operations`, each a path of the mixture, the mean loss counts.
+    """
     total = 0.0
-    for loss in part_losses(model, parts, loss_of, accelerator, level):
-        accelerator.backward(loss)
-        total += loss.item()
+    for operation in operations:
+        for loss in part_losses(model, parts, loss_of, accelerator, level, operation):
+            accelerator.backward(loss / len(operations))
+            total += loss.item() / len(operations)
     _require_finite(total)
     accelerator.clip_grad_norm_(model.parameters(), MAXIMUM_GRADIENT_NORM)
     optimizer.step()
@@ -153,13 +158,14 @@ def part_losses(
     loss_of: nn.CrossEntropyLoss,
     accelerator: Accelerator,
     level: str | None = None,
+    operation: str | None = None,
 ) -> Iterator[Tensor]:
     """The loss of each part of a batch, weighted so that they add up to the loss of the whole."""
     assert loss_of.weight is not None, "see `loss_function`"
     sums = [loss_of.weight[targets_B.to(loss_of.weight.device)].sum() for _, targets_B, _ in parts]
     for part_sum, (batch, targets_B, _) in zip(sums, parts, strict=True):
         with accelerator.autocast():
-            log_probabilities_BK = model(batch.to(accelerator.device), level)
+            log_probabilities_BK = model(batch.to(accelerator.device), level, operation)
         loss = loss_of(log_probabilities_BK, targets_B.to(accelerator.device))
         yield loss * (part_sum / sum(sums))
 

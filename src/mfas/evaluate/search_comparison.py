@@ -1,0 +1,156 @@
+"""Searchers side by side: a recipe enters, every method with every seed is run, the evidence leaves.
+
+    <method>-s<seed>/          an ordinary folder of `mfas search`, each
+    darts-lr<value>-s<seed>/   the sweep of alpha's learning rate, whose exponent arXiv 2306.09361 lost
+    evidence.json evidence.png report.html   what follows from all of them, at the end
+
+Exhaustive search is the yardstick of all others, so it takes part always; it trains twins there, to
+know noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mfas.config import Recipe, parse_recipe
+from mfas.errors import RecipeError, RunError
+from mfas.evaluate.crossval import search_folds
+from mfas.evaluate.experiment import NO_ENCODER
+from mfas.evaluate.search_evidence import YARDSTICK, evidence, weigh_methods
+from mfas.evaluate.search_noise import noise_floor
+from mfas.evaluate.search_picks import by_key
+from mfas.evaluate.search_sentences import MEASURE, noise_sentence, sentences, warnings
+from mfas.report import write_search_evidence
+from mfas.report.reading import read_search_run
+from mfas.report.run import Conditions, Search
+from mfas.search import SEARCHERS
+from mfas.storage import write_json
+from mfas.train import Progress
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One search to run. label: what its results stand under; recipe: with method and seed set."""
+
+    label: str
+    recipe: Recipe
+
+    @property
+    def folder(self) -> str:
+        """Its folder, under that of the comparison."""
+        return f"{self.label}-s{self.recipe.seed}"
+
+
+def compare_searches(
+    recipe: Recipe,
+    out: Path,
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = SEEDS,
+    alpha_lrs: Sequence[float] = (),
+    resume: bool = False,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run every search of the comparison in `out`; returns what evidence.json holds.
+
+    `methods`: all that the recipe's head can do, if none is named. With `resume`, searches that were
+    finished in `out` are kept, and methods and seeds can be added. Raises `RecipeError` for a recipe
+    that leaves nothing to search or a method it cannot do, `RunError` if `out` holds something else,
+    and the errors of `search_folds`.
+    """
+    plans = plan_searches(recipe, methods, seeds, alpha_lrs)
+    _check_folder(out, plans, resume)
+    for done, plan in enumerate(plans):
+        if progress is not None:
+            progress(f"searches: {plan.folder}", done, len(plans))
+        search_folds(plan.recipe, out / plan.folder, (out / plan.folder).exists(), cache, progress)
+    if progress is not None:
+        progress("searches: done", len(plans), len(plans))
+    found = gather(out, plans)
+    write_json(out / "evidence.json", found)
+    write_search_evidence(out)
+    return found
+
+
+def plan_searches(
+    recipe: Recipe, methods: Sequence[str], seeds: Sequence[int], alpha_lrs: Sequence[float]
+) -> list[Plan]:
+    """Every search of a comparison, methods before seeds; each recipe is checked."""
+    _require_search(recipe)
+    if not seeds:
+        raise RecipeError("--seeds: none given; name at least one, as --seeds 0 1 2")
+    named = tuple(dict.fromkeys(methods)) or default_methods(recipe)
+    if YARDSTICK not in named:
+        raise RecipeError(
+            f"--compare: names no {YARDSTICK}, which every other method is measured by; add it"
+        )
+    labelled = [(method, ["--search.method", method]) for method in named]
+    labelled += [
+        (f"darts-lr{rate:g}", ["--search.method", "darts", "--search.alpha_lr", repr(rate)])
+        for rate in dict.fromkeys(alpha_lrs)
+    ]
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    plans = []
+    for label, keys in labelled:
+        twins = ["--search.twins", "true"] if label == YARDSTICK else []
+        for seed in dict.fromkeys(seeds):
+            overrides = [*keys, *twins, "--seed", str(seed)]
+            plans.append(Plan(label, parse_recipe(values, overrides, origin=f"--compare {label}")))
+    return plans
+
+
+def default_methods(recipe: Recipe) -> tuple[str, ...]:
+    """All methods that the recipe's head can do: in closed form, those without a supernet."""
+    return ("random", YARDSTICK) if recipe.head.kind == "ridge" else tuple(SEARCHERS)
+
+
+def _require_search(recipe: Recipe) -> None:
+    if recipe.fusion.strategy != "search":
+        raise RecipeError(
+            f'--compare: fusion.strategy = "{recipe.fusion.strategy}" leaves nothing to search; '
+            'set it to "search"'
+        )
+    if NO_ENCODER in (recipe.sec.encoder, recipe.tec.encoder):
+        raise RecipeError("--compare: with one encoder there is nothing to search; name both")
+
+
+def _check_folder(out: Path, plans: Sequence[Plan], resume: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise RunError(f"{out}: is a file; name a folder with --out")
+    if not resume:
+        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
+    if not any((out / plan.folder).exists() for plan in plans):
+        raise RunError(f"{out}: holds no comparison to resume; name another --out")
+
+
+def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
+    """What evidence.json holds: conditions, the facts of all searches, and the sentences they are worth."""
+    runs = {plan.folder: read_search_run(out / plan.folder) for plan in plans}
+    searches: dict[str, list[Search]] = {}
+    for plan in plans:
+        searches.setdefault(plan.label, []).extend(runs[plan.folder].searches)
+    methods, _ = weigh_methods(searches)
+    first = runs[plans[0].folder].result
+    return {
+        **_conditions(first),
+        "measure": MEASURE,
+        "seeds": sorted({plan.recipe.seed for plan in plans}),
+        "folds": sorted({search.fold for search in searches[YARDSTICK]}),
+        "runs": {
+            label: [plan.folder for plan in plans if plan.label == label] for label in searches
+        },
+        "warnings": warnings(methods),
+        "noise_sentence": noise_sentence(noise_floor(by_key(searches[YARDSTICK]))),
+        "sentences": {method.label: sentences(method) for method in methods},
+        **evidence(searches),
+    }
+
+
+def _conditions(found: Conditions) -> dict[str, Any]:
+    kept = ("name", "protocol", "condition", "honest", "leaks", "notes", "n_utterances", "classes")
+    return {name: getattr(found, name) for name in kept} | {"encoders": asdict(found.encoders)}
