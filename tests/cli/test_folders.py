@@ -150,7 +150,10 @@ def test_a_report_of_two_runs(mfas, run_folder, finished, tmp_path):
     outcome = mfas("report", run_folder, finished[0], "-o", page)
     assert (outcome.code, outcome.err) == (0, [])
     assert outcome.out == f"{page}\n"
-    assert page.read_text(encoding="utf-8").startswith("<!")
+    content = page.read_text(encoding="utf-8")
+    assert content.startswith("<!")
+    assert "<li>No difference shown: quick (" in content
+    assert "is +0.0 points of UA, 95 % interval [0.0, 0.0]." in content
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""`python -m mfas` in processes of its own."""
+"""`python -m mfas` in processes of its own, and corpora in the shape of their releases."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+GENERATOR = Path(__file__).parents[2] / "tools" / "generate_corpus.py"
+
+
+@pytest.fixture(scope="session")
+def generate_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Run tools/generate_corpus.py: `generate_corpus("savee", "--layout", "flat")` is the folder."""
+    spec = importlib.util.spec_from_file_location("generate_corpus", GENERATOR)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def generate(name: str, *options: str) -> Path:
+        folder = tmp_path_factory.mktemp(name) / "release"
+        module.main([name, str(folder), *options])
+        return folder
+
+    return generate
 
 
 @pytest.fixture(scope="session")

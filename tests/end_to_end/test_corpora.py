@@ -13,42 +13,6 @@ from mfas.corpora import find_leaks, guard, make_folds, read_manifest
 
 REPOSITORY = Path(__file__).parents[2]
 CORPORA = Path(os.environ.get("MFAS_CORPORA", REPOSITORY.parent / "shared" / "corpora"))
-SAVEE = {"a": 15, "d": 15, "f": 15, "h": 15, "n": 30, "sa": 15, "su": 15}
-IEMOCAP = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx")
-
-
-@pytest.fixture
-def savee(tmp_path: Path) -> Path:
-    folder = tmp_path / "AudioData"
-    for speaker in ("DC", "JE", "JK", "KL"):
-        (folder / speaker).mkdir(parents=True)
-        for code, count in SAVEE.items():
-            for number in range(1, count + 1):
-                (folder / speaker / f"{code}{number:02d}.wav").touch()
-    return folder
-
-
-@pytest.fixture
-def iemocap(tmp_path: Path) -> Path:
-    """Five sessions, each with a dialog in which both speakers show every emotion twice."""
-    root = tmp_path / "IEMOCAP_full_release"
-    for session in range(1, 6):
-        dialog = f"Ses0{session}F_impro01"
-        ratings = root / f"Session{session}" / "dialog" / "EmoEvaluation"
-        audio = root / f"Session{session}" / "sentences" / "wav" / dialog
-        for folder in (ratings / "Categorical", audio):
-            folder.mkdir(parents=True)
-        lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
-        for number, code in enumerate(IEMOCAP * 2):
-            for letter in "FM":
-                turn = f"{dialog}_{letter}{number:03d}"
-                lines.append(f"[6.2901 - 8.2357]\t{turn}\t{code}\t[2.5000, 3.0000, 3.5000]")
-                (audio / f"{turn}.wav").touch()
-                (audio / f"._{turn}.wav").touch()
-        (ratings / f"{dialog}.txt").write_text("\n".join(lines), encoding="utf-8")
-        (ratings / f"._{dialog}.txt").write_bytes(b"\0\xff")
-        (ratings / "Categorical" / f"{dialog}_e1.txt").write_text(lines[2], encoding="utf-8")
-    return root
 
 
 def honest_folds(manifest, split: str) -> int:
@@ -59,29 +23,39 @@ def honest_folds(manifest, split: str) -> int:
     return len(folds)
 
 
-def test_savee(savee, tmp_path, capsys):
+@pytest.mark.parametrize("layout", ["flat", "folders"])
+def test_savee(layout, generate_corpus, tmp_path, capsys):
+    savee = generate_corpus("savee", "--layout", layout, "--seconds", "0.02")
+    capsys.readouterr()
     assert main(["corpus", "savee", str(savee), "-o", str(tmp_path / "savee.csv")]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert f"{tmp_path / 'savee.csv'}: 480 utterances, 4 speakers" in printed.out
     assert "per speaker: DC 120, JE 120, JK 120, KL 120" in printed.out
     manifest = read_manifest(tmp_path / "savee.csv")
-    assert manifest.counts()["neutral"] == 120
+    recipe = read_recipe(REPOSITORY / "recipes" / "savee.toml")
+    assert manifest.select(recipe.corpus.classes) == manifest
+    assert manifest.counts() == dict.fromkeys(manifest.classes, 60) | {"neutral": 120}
     assert honest_folds(manifest, "lospo") == 4
     assert len(make_folds(manifest, "kfold10", 0, 0.2, "inner")) == 10
 
 
-def test_iemocap(iemocap, tmp_path, capsys):
+def test_iemocap(generate_corpus, tmp_path, capsys):
+    iemocap = generate_corpus("iemocap", "--seconds", "0.01")
+    capsys.readouterr()
     assert main(["corpus", "iemocap", str(iemocap), "-o", str(tmp_path / "iemocap.csv")]) == 0
     printed = capsys.readouterr()
-    assert "per class: angry 20, excited 20, frustrated 20, happy 20, neutral 20" in printed.out
+    assert "7532 utterances, 10 speakers" in printed.out
+    assert "disgusted 2, excited 1041, fearful 40, frustrated 1849, happy 595" in printed.out
     *shown, more = printed.err.splitlines()
     assert len(shown) == 5
     assert all("raters did not agree" in line for line in shown)
-    assert more == "skipped: 15 more like these"
-    classes = ("angry", "happy", "neutral", "sad")
-    manifest = read_manifest(tmp_path / "iemocap.csv").select(classes, {"excited": "happy"})
-    assert manifest.counts() == {"angry": 20, "happy": 40, "neutral": 20, "sad": 20}
+    assert more == "skipped: 2502 more like these"
+    recipe = read_recipe(REPOSITORY / "recipes" / "iemocap-loso.toml")
+    manifest = read_manifest(tmp_path / "iemocap.csv")
+    manifest = manifest.select(recipe.corpus.classes, recipe.corpus.merge)
+    assert manifest.counts() == {"angry": 1103, "happy": 1636, "neutral": 1708, "sad": 1084}
+    assert len(manifest) == 5531
     assert honest_folds(manifest, "loso") == 5
     assert honest_folds(manifest, "lospo") == 10
 

@@ -10,7 +10,7 @@ import pytest
 
 from mfas.errors import RunError
 from mfas.report import write_report
-from mfas.report.page import duration, names, percent
+from mfas.report.page import duration, names, percent, probability
 from mfas.storage import write_json, write_text
 
 RunFolder = Callable[..., Path]
@@ -197,10 +197,31 @@ def test_nothing_is_written_for_a_broken_run(run_folder: RunFolder, tmp_path: Pa
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_head_in_closed_form_has_no_epochs_and_no_inner_validation(run_folder: RunFolder) -> None:
+    folder = run_folder(folds=2, method="exhaustive")
+    assert "UA on the inner validation speakers" in page_of(folder)[1]
+    assert "Training curves" in page_of(folder)[1]
+    write_text(folder / "recipe.toml", '[head]\nkind = "ridge"\n')
+    _, text = page_of(folder)
+    assert "UA of the training utterances, each speaker left out in turn" in text
+    assert "inner validation" not in text
+    assert "Training curves" not in text
+
+
+def test_folds_are_summed_up_beside_the_pooled_score(run_folder: RunFolder) -> None:
+    _, text = page_of(run_folder(folds=4))
+    assert re.search(r"over folds \d+\.\d ± \d+\.\d", text)
+    assert "standard deviation between folds" in text
+    _, alone = page_of(run_folder("alone", folds=1))
+    assert "over folds" not in alone
+    assert "standard deviation" not in alone
+
+
 def test_numbers_are_written_for_people() -> None:
     assert (percent(0.68449), percent(None), percent(1.0, 0)) == ("68.4", "–", "100")
     assert [duration(s) for s in (0.25, 48, 200, 7500)] == [
         "0.2 s", "48 s", "3 min 20 s", "2 h 5 min",
     ]  # fmt: skip
+    assert [probability(p) for p in (1, 0.0341, 0.0001)] == ["= 1.000", "= 0.034", "< 0.001"]
     assert names(["a", "b", "c", "d"]) == "a, b, c, d"
     assert names(["a", "b", "c", "d", "e"]) == "a, b, c, … (5)"

@@ -15,13 +15,15 @@ from mfas.report.scores import (
     candidates,
     class_scores,
     confident_mistakes,
+    fold_spreads,
     noise_sd,
     row_shares,
     speaker_scores,
 )
-from mfas.report.wording import agreement, interval_words, stamp
+from mfas.report.wording import agreement, choice_words, interval_words, selection_words, stamp
 
 RunFolder = Callable[..., Path]
+RIDGE = '[head]\nkind = "ridge"\n'
 
 
 @pytest.fixture
@@ -136,3 +138,36 @@ def test_summary_table_shows_scores_and_stamp(run_folder: RunFolder) -> None:
     text = shown.get()
     for words in ("[red]x", "50.0", "40.0–61.0", "OPTIMISTIC: the same speakers", "03, 04"):
         assert words in text
+
+
+def test_spread_over_folds_counts_each_fold_once(run: Run) -> None:
+    folds = [replace(run.result.folds[0], ua=ua, wa=0.5, n=n) for ua, n in ((0.4, 1), (0.8, 99))]
+    whole = replace(run, result=replace(run.result, folds=tuple(folds)))
+    spreads = fold_spreads(whole)
+    assert spreads["ua"].mean == pytest.approx(0.6)
+    assert spreads["ua"].deviation == pytest.approx(0.2 * 2**0.5)
+    assert (spreads["wa"].mean, spreads["wa"].deviation) == (0.5, 0)
+    single = replace(run, result=replace(run.result, folds=tuple(folds[:1])))
+    assert fold_spreads(single)["ua"].deviation is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "protocol", "where"),
+    [
+        ("", "lospo", "on the inner validation speakers"),
+        ("", "loso", "on the inner validation sessions"),
+        ("", "kfold10", "on the inner validation part"),
+        (RIDGE, "lospo", "of the training utterances, each speaker left out in turn"),
+        (RIDGE, "loso", "of the training utterances, each session left out in turn"),
+        (RIDGE, "kfold10", "of the training utterances, each speaker left out in turn"),
+    ],
+)
+def test_scores_that_choose_are_named_by_how_they_came_about(
+    run: Run, recipe: str, protocol: str, where: str
+) -> None:
+    told = replace(run, recipe=recipe, result=replace(run.result, protocol=protocol))
+    assert choice_words(told).where == where
+    material = "utterances" if protocol == "kfold10" else "speakers"
+    assert f"made on training {material} alone" in selection_words(told)
+    assert ("left out" in choice_words(told).score) == bool(recipe)
+    assert ("penalty" in selection_words(told)) == bool(recipe)

@@ -70,6 +70,15 @@ def test_says_what_was_chosen_and_what_the_scores_are_worth(search_folder: Folde
         assert words in text
 
 
+def test_a_head_in_closed_form_leaves_speakers_out(search_folder: Folder) -> None:
+    folder = search_folder(folds=2, method="exhaustive", protocol="lospo")
+    write_text(folder / "recipe.toml", '[head]\nkind = "ridge"\n')
+    _, text = page_of(folder)
+    assert "no test scores: training speakers left out, optimistic" in text
+    assert "UA with each training speaker left out, of the choices" in text
+    assert "Search curves" not in text
+
+
 def test_zero_is_the_reference(search_folder: Folder) -> None:
     folder = search_folder(folds=2)
     scores = {"first:zero": 0.3, "last:zero": 0.4, "last:ism": 0.6, "last:sum": 0.6}

@@ -231,11 +231,16 @@ def verify(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """`mfas report`."""
-    from mfas.report import write_report
+    from mfas.report import Pair, write_report
 
-    alone = len(options.runs) == 1
-    target: Path = options.output or (options.runs[0] if alone else Path()) / "report.html"
-    write_report(options.runs, target)
+    pairs: tuple[Pair, ...] = ()
+    target: Path = options.output or options.runs[0] / "report.html"
+    if len(options.runs) > 1:
+        from mfas.evaluate import compare_runs
+
+        pairs = compare_runs(options.runs)
+        target = options.output or Path("report.html")
+    write_report(options.runs, target, pairs)
     print(target)
     return 0
 

@@ -1,5 +1,6 @@
 """Run folders become tables, figures and one self-contained HTML page."""
 
+from mfas.report.comparison import Pair, incomparable, run_labels
 from mfas.report.figures import write_figures
 from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
@@ -10,8 +11,11 @@ from mfas.report.table2 import write_table2
 from mfas.report.terminal import search_table, summary_table
 
 __all__ = [
+    "Pair",
     "Run",
+    "incomparable",
     "read_run",
+    "run_labels",
     "search_table",
     "summary_table",
     "write_figures",

@@ -7,25 +7,30 @@ run is escaped by the template engine.
 import math
 import shlex
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mfas.errors import RunError
-from mfas.report import drawing, scores, trajectories, wording
+from mfas.report import comparison, drawing, scores, trajectories, wording
+from mfas.report.clips import clips
+from mfas.report.comparison import Pair
 from mfas.report.reading import is_search_run, read_run, read_search_run
+from mfas.report.recipe import in_closed_form
 from mfas.report.run import Run, Search, SearchRun
 from mfas.storage import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(folders: Sequence[Path], target: Path) -> None:
+def write_report(folders: Sequence[Path], target: Path, pairs: Sequence[Pair] = ()) -> None:
     """Write the page of one run, or of several side by side, to `target`.
 
-    A search alone has its own page. Raises `RunError` if a run folder is missing, unfinished or
-    broken, if none is given, or if a search alone is to stand beside other runs.
+    `pairs` are the answers of paired tests between several. A search alone has its own page. Raises
+    `RunError` if a run folder is missing, unfinished or broken, if none is given, or if a search
+    alone is to stand beside other runs.
     """
     if not folders:
         raise RunError("report: no run given; name one or more run folders")
@@ -39,8 +44,8 @@ def write_report(folders: Sequence[Path], target: Path) -> None:
         write_search_report(searches[0], target)
         return
     runs = [read_run(folder) for folder in folders]
-    faults = wording.comparability(runs) if len(runs) > 1 else ()
-    _write_page(target, runs=runs, shown=[_shown(run) for run in runs], faults=faults)
+    beside = _side_by_side(runs, pairs) if len(runs) > 1 else {}
+    _write_page(target, runs=runs, shown=[_shown(run) for run in runs], **beside)
 
 
 def write_search_report(folder: Path, target: Path) -> None:
@@ -66,7 +71,9 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(percent=percent, duration=duration, names=names)
+    environment.filters.update(
+        percent=percent, probability=probability, duration=duration, names=names
+    )
     environment.globals.update(drawing=drawing, trajectories=trajectories)
     return environment
 
@@ -100,6 +107,21 @@ def _shown_search(run: SearchRun) -> dict[str, Any]:
     )
 
 
+def _side_by_side(runs: Sequence[Run], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What the template of a comparison needs besides the runs."""
+    answered = {(pair.first, pair.second): pair for pair in pairs}
+    return {
+        "faults": wording.comparability(runs),
+        "labels": comparison.run_labels(runs),
+        "chosen": [comparison.chosen(run) for run in runs],
+        "fold_names": list(dict.fromkeys(f.fold for run in runs for f in run.result.folds)),
+        "answers": [
+            (places, answered.get(places), comparison.incomparable(*(runs[i] for i in places)))
+            for places in combinations(range(len(runs)), 2)
+        ],
+    }
+
+
 def _conditions(run: SearchRun) -> dict[str, Any]:
     encoders = run.result.encoders
     return {
@@ -118,6 +140,7 @@ def _evidence(run: SearchRun) -> dict[str, Any]:
     weights = [weight for search in weighed for row in search.weights or () for weight in row]
     return {
         "agreement": wording.agreement(run),
+        "choice": wording.choice_words(run),
         "candidates": scores.candidates(run),
         "noise": scores.noise_sd(run.searches),
         "zero": scores.mean(row.zero for row in scores.fold_searches(run)),
@@ -125,12 +148,13 @@ def _evidence(run: SearchRun) -> dict[str, Any]:
         "heaviest": max(weights, default=1.0) or 1.0,
         "axis": _axis(run.searches),
         "trajectories": trajectories.trajectories(run.searches),
-        "panels": drawing.panels(run),
+        "panels": () if in_closed_form(run) else drawing.panels(run),
     }
 
 
 def _measured(run: Run) -> dict[str, Any]:
     counts = [sum(row) for row in run.result.confusion]
+    mistakes = scores.confident_mistakes(run)
     return {
         "article": "run.html.jinja",
         "stamp": wording.stamp(run),
@@ -144,7 +168,9 @@ def _measured(run: Run) -> dict[str, Any]:
         "classes": scores.class_scores(run),
         "majority": max(counts) / max(1, sum(counts)),
         "speakers": scores.speaker_scores(run),
-        "mistakes": scores.confident_mistakes(run),
+        "spreads": scores.fold_spreads(run),
+        "mistakes": mistakes,
+        "clips": clips(run, [row.file for row in mistakes]),
     }
 
 
@@ -159,6 +185,11 @@ def _axis(searches: Sequence[Search]) -> tuple[float, float]:
 def percent(share: float | None, digits: int = 1) -> str:
     """0.6842 as "68.4"; nothing to score as an en dash."""
     return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def probability(p: float) -> str:
+    """A p-value: "= 0.034", or "< 0.001" below that."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def duration(seconds: float) -> str:

@@ -35,6 +35,14 @@ class SpeakerScore:
 
 
 @dataclass(frozen=True)
+class FoldSpread:
+    """Mean and standard deviation of a score over folds; no deviation of a single fold."""
+
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A one-hot path, its inner-validation UA in every search, and how often it was chosen."""
 
@@ -96,6 +104,18 @@ def speaker_scores(run: Run) -> tuple[SpeakerScore, ...]:
         for speaker, rows in spoken.items()
     ]
     return tuple(sorted(scores, key=lambda score: (score.ua, score.speaker)))
+
+
+def fold_spreads(run: Run) -> dict[str, FoldSpread]:
+    """UA and WA ("ua", "wa") over folds: each fold counts once, however many utterances it holds."""
+    return {
+        name: _spread([getattr(fold, name) for fold in run.result.folds]) for name in ("ua", "wa")
+    }
+
+
+def _spread(values: Sequence[float]) -> FoldSpread:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return FoldSpread(float(np.mean(values)), deviation)
 
 
 def _accuracy(rows: Sequence[Prediction]) -> float:

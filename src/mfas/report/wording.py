@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mfas.report.recipe import in_closed_form
 from mfas.report.run import Encoder, Run, Search, SearchRun
 
 _SPLITS = {
@@ -25,6 +26,10 @@ _SELECTIONS = {
     "alone; each test fold was scored once, at the end.",
     "paper": "The epoch (in closed form: the penalty) was chosen on the test fold itself, as the "
     "reference code chooses its epoch, so each score is the best of many looks at the test data.",
+    "inner": "Every choice ({choices}) was made on training {material} alone{how}; each test fold "
+    "was scored once, at the end.",
+    "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
+    "score is the best of many looks at the test data.",
 }
 _CONDITIONS = {
     "plain": "Each utterance was recognised on its own.",
@@ -89,7 +94,38 @@ def split_words(run: SearchRun) -> str:
 
 def selection_words(run: Run) -> str:
     """Where choices were made."""
-    return _SELECTIONS[run.result.selection]
+    dealt, solved = run.result.protocol == "kfold10", in_closed_form(run)
+    return _SELECTIONS[run.result.selection].format(
+        choices="penalty, strategy" if solved else "epoch, strategy, operation weights",
+        material="utterances" if dealt else "speakers",
+        how=f", by leaving each {_group(run)} out in turn" if solved else "",
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How labels name the scores that chose: "UA on ...", "inner-validation UA", "inner validation"."""
+
+    where: str
+    score: str
+    short: str
+
+
+def choice_words(run: SearchRun) -> Choice:
+    """What the scores of a run's strategies were measured on."""
+    group = _group(run)
+    if in_closed_form(run):
+        return Choice(
+            f"of the training utterances, each {group} left out in turn",
+            f"UA with each training {group} left out",
+            f"training {group}s left out",
+        )
+    part = "part" if run.result.protocol == "kfold10" else f"{group}s"
+    return Choice(f"on the inner validation {part}", "inner-validation UA", "inner validation")
+
+
+def _group(run: SearchRun) -> str:
+    return "session" if run.result.protocol == "loso" else "speaker"
 
 
 def condition_words(run: SearchRun) -> str:
