@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_corpus(children)
     for add in (_add_doctor, _add_recipes, _add_reproduce, _add_runs, _add_predict, _add_demo):
         add(children)
+    _add_bench(children)
     return parser
 
 
@@ -134,6 +135,35 @@ def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> Non
     reproduce.add_argument("--steps", type=int, default=2000, help="updates of each (default 2000)")
     reproduce.add_argument("--out", type=Path, default=Path("runs/table2"), help="folder to write")
     reproduce.set_defaults(run=commands.reproduce, takes_overrides=True)
+
+
+def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    bench = children.add_parser(
+        "bench",
+        help="controlled tests of the paper's claims on synthetic speech",
+        description="mfas bench conflict: does SEC adjust TEC where words and prosody disagree? The same "
+        "command goes on after an interrupt. Any key of a recipe can be given as --section.key value.",
+        epilog=_keys_help(Recipe),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("what", choices=("conflict",), metavar="WHAT", help="conflict")
+    bench.add_argument("--out", type=Path, default=Path("runs/conflict"), help="folder to write")
+    bench.add_argument("--voices", type=int, default=8, help="speakers (default 8)")
+    bench.add_argument("--takes", type=int, default=3, help="of a voice in each cell (default 3)")
+    bench.add_argument(
+        "--rule", default="prosody-first", help="labels: prosody-first (default) or congruence"
+    )
+    bench.add_argument(
+        "--own-sentences", action="store_true", help="no two voices share a sentence"
+    )
+    bench.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2")
+    bench.add_argument(
+        "--strategies",
+        nargs="*",
+        metavar="LEVEL:OPERATION",
+        help="fixed strategies to run (default: all 19 that differ)",
+    )
+    bench.set_defaults(run=commands.bench, takes_overrides=True)
 
 
 def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:

@@ -1,6 +1,14 @@
-"""The paper's tables and figures, its numbers beside ours, each from one command."""
+"""The paper's tables and claims, its numbers beside ours, each from one command."""
 
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED
+from mfas.reproduce.conflict import bench_conflict, plan_bench
 from mfas.reproduce.table2 import reproduce_table2, table2_recipe
 
-__all__ = ["CONFIGURATIONS", "PRINTED", "reproduce_table2", "table2_recipe"]
+__all__ = [
+    "CONFIGURATIONS",
+    "PRINTED",
+    "bench_conflict",
+    "plan_bench",
+    "reproduce_table2",
+    "table2_recipe",
+]
