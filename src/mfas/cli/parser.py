@@ -151,7 +151,9 @@ def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     bench.add_argument("--voices", type=int, default=8, help="speakers (default 8)")
     bench.add_argument("--takes", type=int, default=3, help="of a voice in each cell (default 3)")
     bench.add_argument(
-        "--rule", default="prosody-first", help="labels: prosody-first (default) or congruence"
+        "--rule",
+        default="prosody-first",
+        help="labels: prosody-first (default), congruence; words, prosody: what is heard at all?",
     )
     bench.add_argument(
         "--own-sentences", action="store_true", help="no two voices share a sentence"

@@ -71,6 +71,12 @@ RULES = {
         "nothing at all, and no sum of what both say decides: they must be held against each other.",
         lambda cell: AGREEING if cell.words == cell.prosody else DIFFERING,
     ),
+    "words": Rule(
+        "The label is the words' emotion: which stream hears words?", lambda cell: cell.words
+    ),
+    "prosody": Rule(
+        "The label is the prosody's emotion: which stream hears prosody?", lambda cell: cell.prosody
+    ),
 }
 
 
@@ -97,7 +103,9 @@ class ConflictPlan:
                 f"conflict corpus: {self.takes} takes; choose so that takes{own} is 1 to {available}"
             )
         if self.rule not in RULES:
-            raise CorpusError(f"conflict corpus: no rule {self.rule}; use {' or '.join(RULES)}")
+            raise CorpusError(
+                f"conflict corpus: no rule {self.rule}; use one of {', '.join(RULES)}"
+            )
 
 
 @dataclass(frozen=True)
