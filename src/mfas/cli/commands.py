@@ -211,6 +211,25 @@ def _reproduce_table2(options: Namespace) -> int:
     return 0
 
 
+def bench(options: Namespace) -> int:
+    """`mfas bench`."""
+    from mfas.corpora import ConflictPlan
+    from mfas.report import conflict_table
+    from mfas.report.conflict import findings
+    from mfas.reproduce import bench_conflict, plan_bench
+
+    plan = ConflictPlan(options.voices, options.takes, options.rule, options.own_sentences)
+    chosen = {} if options.strategies is None else {"strategies": options.strategies}
+    planned = plan_bench(options.out, plan, options.seeds, overrides=options.overrides, **chosen)
+    with show_progress() as progress:
+        table = bench_conflict(planned, progress)
+    stdout().print(conflict_table(table))
+    for sentence in findings(table):
+        print(sentence)
+    stdout().print(f"report: {options.out / 'report.html'}", soft_wrap=True)
+    return 0
+
+
 def verify(options: Namespace) -> int:
     """`mfas verify`."""
     from mfas.evaluate import verify_run

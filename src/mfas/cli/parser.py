@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (_add_doctor, _add_recipes, _add_reproduce, _add_audit, _add_runs, _add_predict):
         add(children)
     _add_demo(children)
+    _add_bench(children)
     return parser
 
 
@@ -200,6 +201,35 @@ def _add_seeds(command: OneLineParser) -> None:
     command.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2", metavar="SEED"
     )
+def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
+    bench = children.add_parser(
+        "bench",
+        help="controlled tests of the paper's claims on synthetic speech",
+        description="mfas bench conflict: does SEC adjust TEC where words and prosody disagree? The same "
+        "command goes on after an interrupt. Any key of a recipe can be given as --section.key value.",
+        epilog=_keys_help(Recipe),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("what", choices=("conflict",), metavar="WHAT", help="conflict")
+    bench.add_argument("--out", type=Path, default=Path("runs/conflict"), help="folder to write")
+    bench.add_argument("--voices", type=int, default=8, help="speakers (default 8)")
+    bench.add_argument("--takes", type=int, default=3, help="of a voice in each cell (default 3)")
+    bench.add_argument(
+        "--rule",
+        default="prosody-first",
+        help="labels: prosody-first (default), congruence; words, prosody: what is heard at all?",
+    )
+    bench.add_argument(
+        "--own-sentences", action="store_true", help="no two voices share a sentence"
+    )
+    bench.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2")
+    bench.add_argument(
+        "--strategies",
+        nargs="*",
+        metavar="LEVEL:OPERATION",
+        help="fixed strategies to run (default: all 19 that differ)",
+    )
+    bench.set_defaults(run=commands.bench, takes_overrides=True)
 
 
 def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:

@@ -61,6 +61,13 @@ def speak(spoken: Spoken) -> np.ndarray:
     return (noisy * min(1.0, PEAK_LIMIT / np.abs(noisy).max())).astype(np.float32)
 
 
+def record(spoken: Spoken, path: Path) -> None:
+    """Speak an utterance into a wav file, 16 kHz, 16 bit."""
+    samples = speak(spoken)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
+
+
 def plan_corpus(voices: int, sentences: int, seed: int) -> tuple[Spoken, ...]:
     """What the corpus says: `sentences` utterances of each emotion by each of `voices` voices."""
     if sentences < 1:
@@ -87,9 +94,7 @@ def synthesize_corpus(
         voice, emotion = spoken.voice, spoken.prosody_emotion
         name = f"{voice.name}_{emotion}_{number % sentences + 1:02d}_{spoken.word_emotion}.wav"
         path = folder / voice.name / name
-        samples = speak(spoken)
-        with atomic_path(path) as temporary:
-            soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
+        record(spoken, path)
         utterances.append(
             Utterance(name, path, voice.name, emotion, text=spoken.text, gender=voice.gender)
         )

@@ -1,6 +1,7 @@
 """Run folders become tables, figures and one self-contained HTML page."""
 
 from mfas.report.comparison import Pair, incomparable, run_labels
+from mfas.report.conflict import conflict_table, write_conflict
 from mfas.report.figures import write_figures
 from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
@@ -14,10 +15,12 @@ __all__ = [
     "Pair",
     "Run",
     "incomparable",
+    "conflict_table",
     "read_run",
     "run_labels",
     "search_table",
     "summary_table",
+    "write_conflict",
     "write_figures",
     "write_report",
     "write_search_evidence",
