@@ -35,10 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mfas {__version__}")
     children = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_corpus(children)
-    for add in (_add_doctor, _add_recipes, _add_reproduce, _add_audit, _add_runs, _add_predict):
+    for add in (_add_doctor, _add_recipes, _add_reproduce, _add_audit, _add_bench):
         add(children)
-    _add_demo(children)
-    _add_bench(children)
+    for add in (_add_runs, _add_predict, _add_demo):
+        add(children)
     return parser
 
 
@@ -201,6 +201,8 @@ def _add_seeds(command: OneLineParser) -> None:
     command.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2", metavar="SEED"
     )
+
+
 def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     bench = children.add_parser(
         "bench",

@@ -12,8 +12,8 @@ from mfas.evaluate.verify import verify_run
 __all__ = [
     "Interval",
     "bootstrap_intervals",
-    "compare_searches",
     "compare_runs",
+    "compare_searches",
     "cross_validate",
     "macro_f1",
     "run_demo",

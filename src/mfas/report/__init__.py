@@ -6,16 +6,16 @@ from mfas.report.figures import write_figures
 from mfas.report.page import write_report, write_search_report
 from mfas.report.reading import read_run
 from mfas.report.run import Run
-from mfas.report.study import write_study
 from mfas.report.search_evidence import write_search_evidence
+from mfas.report.study import write_study
 from mfas.report.table2 import write_table2
 from mfas.report.terminal import search_table, summary_table
 
 __all__ = [
     "Pair",
     "Run",
-    "incomparable",
     "conflict_table",
+    "incomparable",
     "read_run",
     "run_labels",
     "search_table",

@@ -101,7 +101,12 @@ def _strategy(found: Table) -> str:
 
 def _words(row: Table) -> tuple[str, str, str]:
     measured = row["measured"]
-    return protocol_words(measured["protocol"], measured["selection"], measured["condition"])
+    return protocol_words(
+        measured["protocol"],
+        measured["selection"],
+        measured["condition"],
+        solved=measured["head"] == "ridge",
+    )
 
 
 def draw_scores(table: Table) -> Figure:

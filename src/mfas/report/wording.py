@@ -22,14 +22,10 @@ _SPLITS = {
     "the same sentences, are in training and in test.",
 }
 _SELECTIONS = {
-    "inner": "Every choice (epoch, strategy, operation weights) was made on training speakers "
-    "alone; each test fold was scored once, at the end.",
-    "paper": "The epoch (in closed form: the penalty) was chosen on the test fold itself, as the "
-    "reference code chooses its epoch, so each score is the best of many looks at the test data.",
     "inner": "Every choice ({choices}) was made on training {material} alone{how}; each test fold "
     "was scored once, at the end.",
-    "paper": "The epoch was chosen on the test fold itself, as the reference code does, so each "
-    "score is the best of many looks at the test data.",
+    "paper": "The {tuned} was chosen on the test fold itself, as the reference code chooses its epoch, "
+    "so each score is the best of many looks at the test data.",
 }
 _CONDITIONS = {
     "plain": "Each utterance was recognised on its own.",
@@ -94,11 +90,15 @@ def split_words(run: SearchRun) -> str:
 
 def selection_words(run: Run) -> str:
     """Where choices were made."""
-    dealt, solved = run.result.protocol == "kfold10", in_closed_form(run)
-    return _SELECTIONS[run.result.selection].format(
+    return _selection_words(run.result.protocol, run.result.selection, in_closed_form(run))
+
+
+def _selection_words(protocol: str, selection: str, solved: bool) -> str:
+    return _SELECTIONS[selection].format(
         choices="penalty, strategy" if solved else "epoch, strategy, operation weights",
-        material="utterances" if dealt else "speakers",
-        how=f", by leaving each {_group(run)} out in turn" if solved else "",
+        tuned="penalty" if solved else "epoch",
+        material="utterances" if protocol == "kfold10" else "speakers",
+        how=f", by leaving each {_group(protocol)} out in turn" if solved else "",
     )
 
 
@@ -113,7 +113,7 @@ class Choice:
 
 def choice_words(run: SearchRun) -> Choice:
     """What the scores of a run's strategies were measured on."""
-    group = _group(run)
+    group = _group(run.result.protocol)
     if in_closed_form(run):
         return Choice(
             f"of the training utterances, each {group} left out in turn",
@@ -124,8 +124,8 @@ def choice_words(run: SearchRun) -> Choice:
     return Choice(f"on the inner validation {part}", "inner-validation UA", "inner validation")
 
 
-def _group(run: SearchRun) -> str:
-    return "session" if run.result.protocol == "loso" else "speaker"
+def _group(protocol: str) -> str:
+    return "session" if protocol == "loso" else "speaker"
 
 
 def condition_words(run: SearchRun) -> str:
@@ -242,7 +242,13 @@ def comparability(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def protocol_words(protocol: str, selection: str, condition: str) -> tuple[str, str, str]:
-    """How folds were cut, where choices were made, what was known of each speaker."""
+def protocol_words(
+    protocol: str, selection: str, condition: str, solved: bool
+) -> tuple[str, str, str]:
+    """How folds were cut, where choices were made, what was known of each speaker.
+
+    solved: whether the head was solved in closed form.
+    """
     kind, _, groups = protocol.partition(":")
-    return _SPLITS[kind].format(groups=groups), _SELECTIONS[selection], _CONDITIONS[condition]
+    cut = _SPLITS[kind].format(groups=groups)
+    return cut, _selection_words(protocol, selection, solved), _CONDITIONS[condition]

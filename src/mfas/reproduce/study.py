@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mfas.config import Recipe
+from mfas.config import Recipe, read_recipe
 from mfas.errors import RecipeError, RunError
 from mfas.evaluate import cross_validate, verify_run
 from mfas.evaluate.replicates import (
@@ -150,7 +150,11 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "protocol": row.protocol,
         "name": row.name,
         "printed": MODELS[row.model].printed,
-        "measured": {key: first[key] for key in shared} | {"encoders": first["encoders"]},
+        "measured": {
+            **{key: first[key] for key in shared},
+            "head": read_recipe(folders[0] / "recipe.toml").head.kind,
+            "encoders": first["encoders"],
+        },
         **score_replicates(runs, first["classes"]),
         "strategies": [{key: found[key] for key in SHOWN} for seed in strategies for found in seed],
         "seconds": sum(result["seconds"] for result in results),
