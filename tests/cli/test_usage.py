@@ -9,7 +9,7 @@ from mfas.cli import commands, main
 
 COMMANDS = (
     *("doctor", "corpus", "pretrain", "crossval", "search", "train"),
-    *("verify", "report", "predict", "demo"),
+    *("verify", "report", "predict", "demo", "bench"),
 )
 HELP_WITHOUT_TORCH = f"""
 import sys

@@ -441,10 +441,10 @@ def test_a_feature_that_never_varied_in_training_gives_numbers(condition, solve)
 def make_ridge_model(experiment):
     """The quick experiment's model with a head in closed form: `make_ridge_model("last:ism")`."""
 
-    def make(strategy: str = "last:sum", seconds: float = 3.0, **fusion) -> MFAS:
+    def make(strategy: str = "last:sum", seconds: float = 3.0, beside=True, **fusion) -> MFAS:
         recipe = experiment.recipe
         tables = recipe.model_dump() | {
-            "head": {"kind": "ridge", "context_seconds": seconds},
+            "head": {"kind": "ridge", "context_seconds": seconds, "sec_beside": beside},
             "search": {"method": "exhaustive"},
             "fusion": recipe.fusion.model_dump() | fusion,
         }
@@ -472,6 +472,20 @@ def test_pooling_keeps_the_order_asked_and_counts_frames(unkept, make_ridge_mode
         streams, masks = model.eval().streams(data.features.batch(chosen))
         expected_F = model.head.pool(streams, masks)[0]
         torch.testing.assert_close(features_F, expected_F, rtol=1e-4, atol=1e-4)
+
+
+def test_adjusted_tec_can_be_read_alone(unkept, make_ridge_model, said_by, settings):
+    whole, alone = (make_ridge_model("middle:ism", beside=beside) for beside in (True, False))
+    assert (whole.read, alone.read) == (("sec", "tec"), ("tec",))
+    adjusted_WF = pool_utterances(alone, unkept, (3, 5)).features_WF
+    assert adjusted_WF.shape[1] == alone.head.features == whole.head.features // 4
+    last_WF = pool_utterances(whole, unkept, (3, 5)).features_WF[:, -alone.head.features :]
+    torch.testing.assert_close(adjusted_WF, last_WF)
+    train = said_by("ann", "bob", "cid")
+    fit(alone, unkept, train, (), settings(), 0, lambda facts: None)
+    batch = unkept.features.batch([(3, 0)])
+    said_UK = utterance_log_probabilities(alone, unkept, [3])
+    torch.testing.assert_close(alone.eval()(batch), said_UK, rtol=1e-4, atol=1e-4)
 
 
 def test_windows_of_any_length_stay_with_their_utterance(unkept, make_ridge_model):

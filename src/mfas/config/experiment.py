@@ -92,6 +92,10 @@ class HeadSection(Section):
         multiple_of=3,
         description="ridge: seconds pooled together at most, a multiple of 3",
     )
+    sec_beside: bool = Field(
+        True,
+        description="ridge: all levels of SEC stand beside x'; false: the head reads x' alone",
+    )
     size: Literal["paper", "compact"] = Field(
         "compact", description="of co-attention; compact is a choice"
     )

@@ -111,7 +111,7 @@ class RidgeHead(Stored):
 
     def __init__(self, classes: int, dim: int, streams: int, context_segments: int = 1) -> None:
         super().__init__()
-        self.context_segments = context_segments
+        self.streams, self.context_segments = streams, context_segments
         self.features = streams * dim * len(STATISTICS)
         self.plain = KernelRidge(self.features, classes)
         self.adapted = KernelRidge(self.features, classes)

@@ -61,7 +61,8 @@ def _head(
     recipe: Recipe, sec: Stream | None, tec: Stream | None, classes: int, dim: int
 ) -> CoAttention | RidgeHead:
     if recipe.head.kind == "ridge":
-        read = (0 if sec is None else len(LEVELS)) + (0 if tec is None else 1)
+        beside = sec is not None and (tec is None or recipe.head.sec_beside)
+        read = (len(LEVELS) if beside else 0) + (0 if tec is None else 1)
         return RidgeHead(classes, dim, read, int(recipe.head.context_seconds // SEGMENT_SECONDS))
     size = SIZES[recipe.head.size]
     if recipe.head.dropout is not None:

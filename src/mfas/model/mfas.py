@@ -10,7 +10,7 @@ log-probabilities leave (arXiv 2306.09361, Fig. 1):
     spectrogram, MFCC ------------------------> head(S_n, x') -> log-probabilities
 
 Without a cell, x' = x. With one encoder alone it is the single-stream Co-attention. A head in closed
-form reads all levels, S_1, S_{n/2}, S_n and x', and no views.
+form reads all levels, S_1, S_{n/2}, S_n and x', or x' alone, and no views.
 
 Shape legend: B segments, N samples, L levels, T encoder frames, D width, F frequency bins,
 V frames of 10 ms, C coefficients.
@@ -82,7 +82,7 @@ class MFAS(nn.Module):
         """
         streams, masks = [], []
         sec, tec = self.encoded("sec", batch), self.encoded("tec", batch)
-        if sec is not None and only != "tec":
+        if sec is not None and only != "tec" and "sec" in self.read:
             lowest = 0 if isinstance(self.head, RidgeHead) else len(LEVELS) - 1
             for index in range(lowest, len(LEVELS)):
                 streams.append(self._level("sec", sec, index))
@@ -91,6 +91,13 @@ class MFAS(nn.Module):
             streams.append(self._adjusted(sec, tec, level, operation))
             masks.append(tec.mask_BT)
         return streams, masks
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The streams that the head reads; "tec" is x'. A ridge head of one stream reads x' alone."""
+        there = tuple(name for name in ("sec", "tec") if getattr(self, name) is not None)
+        alone = isinstance(self.head, RidgeHead) and self.head.streams == 1
+        return ("tec",) if alone and "tec" in there else there
 
     def encoded(self, stream: str, batch: Batch) -> Frames | None:
         """Frames of one encoder, "sec" or "tec": from the batch, or from the encoder itself."""

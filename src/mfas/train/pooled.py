@@ -46,7 +46,7 @@ def pool_utterances(model: MFAS, data: SegmentSet, utterances: Sequence[int]) ->
     that ask for the same strategy share them, and all strategies share SEC.
     """
     segments = ridge_of(model).context_segments
-    streams = [name for name in STREAMS if getattr(model, name) is not None]
+    streams = model.read
     windows = data.windows_of(utterances, segments)
     if data.pooled is None:
         parts = [_pool(model, data, windows, stream) for stream in streams]
