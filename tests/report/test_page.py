@@ -214,7 +214,7 @@ def test_folds_are_summed_up_beside_the_pooled_score(run_folder: RunFolder) -> N
     assert "standard deviation between folds" in text
     _, alone = page_of(run_folder("alone", folds=1))
     assert "over folds" not in alone
-    assert "standard deviation" not in alone
+    assert "between folds" not in alone
 
 
 def test_numbers_are_written_for_people() -> None:
