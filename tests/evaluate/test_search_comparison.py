@@ -84,7 +84,7 @@ def test_a_comparison_leaves_search_folders_and_evidence(compared):
     assert ("searches: random-s1", 1, 4) in stages
     assert ("searches: done", 4, 4) in stages
     assert found["seeds"] == [0, 1]
-    assert found["folds"] == ["0", "1"]
+    assert found["folds"] == ["01", "02"]
     assert len(found["picks"]) == 2 * 2 * 2
     assert len(found["candidates"]) == 19
     assert "they choose strategies, they do not report" in found["measure"]

@@ -25,7 +25,7 @@ from mfas.report import write_search_evidence
 from mfas.report.reading import read_search_run
 from mfas.report.run import Conditions, Search
 from mfas.search import SEARCHERS
-from mfas.storage import write_json
+from mfas.storage import read_json, write_json
 from mfas.train import Progress
 
 SEEDS = (0, 1, 2)
@@ -69,10 +69,9 @@ def compare_searches(
         search_folds(plan.recipe, out / plan.folder, (out / plan.folder).exists(), cache, progress)
     if progress is not None:
         progress("searches: done", len(plans), len(plans))
-    found = gather(out, plans)
-    write_json(out / "evidence.json", found)
+    write_json(out / "evidence.json", gather(out, plans))
     write_search_evidence(out)
-    return found
+    return dict(read_json(out / "evidence.json"))
 
 
 def plan_searches(
