@@ -54,7 +54,8 @@ class Comparison:
         difference, low, high = self.difference, self.ci95.low, self.ci95.high
         better, worse = names
         if not self.shown:
-            said = f"no difference shown: {better} minus {worse} is {100 * difference:+.1f}"
+            points = round(100 * difference, 1) + 0.0  # and not -0.0
+            said = f"no difference shown: {better} minus {worse} is {points:+.1f}"
         else:
             if high < 0:
                 better, worse = worse, better

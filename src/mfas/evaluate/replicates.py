@@ -115,6 +115,7 @@ def described(comparison: Comparison, names: tuple[str, str]) -> dict[str, Any]:
     return asdict(comparison) | {
         "ci95": [comparison.ci95.low, comparison.ci95.high],
         "shown": comparison.shown,
+        "names": list(names),
         "sentence": comparison.sentence(names),
     }
 

@@ -24,6 +24,7 @@ from mfas.report.wording import Stamp, protocol_words
 from mfas.storage import read_json, write_bytes, write_text
 
 Table = dict[str, Any]
+BESIDE = 2  # confusion matrices in a line
 
 
 def write_study(folder: Path, name: str) -> None:
@@ -161,7 +162,8 @@ def draw_strategies(table: Table) -> Figure:
 
 def _draw_paths(axes: Axes, found: Sequence[Table], first: bool) -> Any:
     """Weights where a search has them, else inner scores; paths down, folds across."""
-    names = [f"{level}:{op}" for level in found[0]["levels"] for op in found[0]["operations"]]
+    every = [f"{level}:{op}" for level in found[0]["levels"] for op in found[0]["operations"]]
+    names = [name for name in every if not all(np.isnan(_seen(search, name)) for search in found)]
     values = np.full((len(names), len(found)), np.nan)
     for column, search in enumerate(found):
         for row, name in enumerate(names):
@@ -186,13 +188,12 @@ def _seen(search: Table, name: str) -> float:
 
 def draw_confusions(table: Table) -> Figure:
     """Fig. 4: confusion matrices side by side, all seeds together; rows are true classes."""
-    corpora = table["corpora"]
-    columns = len(corpora[0]["rows"])
-    figure = Figure(figsize=(3.6 * columns, 3.7 * len(corpora)), layout="constrained")
-    grid = figure.subplots(len(corpora), columns, squeeze=False)
-    for line, corpus in zip(grid, corpora, strict=True):
-        for axes, row in zip(line, corpus["rows"], strict=True):
-            _draw_confusion(axes, row, corpus["name"])
+    shown = [(corpus["name"], row) for corpus in table["corpora"] for row in corpus["rows"]]
+    lines = -(-len(shown) // BESIDE)
+    side = 2.2 + 0.34 * max(len(row["measured"]["classes"]) for _, row in shown)
+    figure = Figure(figsize=(BESIDE * side, lines * (side + 0.5)), layout="constrained")
+    for place, (corpus, row) in enumerate(shown, start=1):
+        _draw_confusion(figure.add_subplot(lines, BESIDE, place), row, corpus)
     return figure
 
 
