@@ -84,6 +84,8 @@ def test_elsewhere_asks_the_other_seeds_of_the_same_fold():
     yardsticks = {key: Standalone.of(found) for key, found in by_key(trained).items()}
     (pick,) = picks(by_key([search("darts", "a", 0, "first:sum")]), yardsticks)
     means = [0.49 + (0.68 - 0.40) / 19, 0.49 + (0.87 - 0.40) / 19]
+    (seen,) = picks(by_key([search("darts", "a", 0, "first:sum")]), yardsticks, unseen=False)
+    assert seen.elsewhere is None
     assert pick.elsewhere == pytest.approx(((0.68 - means[0]) + (0.87 - means[1])) / 2)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mfas.evaluate.search_evidence import YARDSTICK, MethodEvidence
 from mfas.evaluate.search_noise import NoiseFloor
+from mfas.evaluate.search_picks import STANDALONE
 from mfas.evaluate.search_statistics import Estimate
 
 MEASURE = (
@@ -15,7 +16,6 @@ MEASURE = (
     "left out in turn: they choose strategies, they do not report. What a strategy is worth, mfas "
     "crossval measures on the test folds."
 )
-CHOSE_BY_SCORE = ("random", YARDSTICK)  # methods that pick by the very scores they are judged by
 
 
 def sentences(method: MethodEvidence) -> list[str]:
@@ -33,13 +33,13 @@ def sentences(method: MethodEvidence) -> list[str]:
         bought = f"random search for the same time (on average the best of {method.affordable:.1f})"
         said.insert(1, _verdict(method, "over_equal_cost", bought, ""))
     if method.estimates["elsewhere"] is not None:
-        unseen = "the average candidate where other seeds trained them, which it has not seen"
+        unseen = "the average candidate in the scores of other seeds, by which it did not choose"
         said.append(_verdict(method, "elsewhere", unseen, ""))
     return [*said, _regret(method), _stability(method), *_ranking(method), _cost(method)]
 
 
 def _caveat(method: MethodEvidence) -> str:
-    return " It chose by these very scores." if method.method in CHOSE_BY_SCORE else ""
+    return " It chose by these very scores." if method.method in STANDALONE else ""
 
 
 def _verdict(method: MethodEvidence, name: str, other: str, caveat: str) -> str:
