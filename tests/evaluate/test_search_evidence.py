@@ -193,13 +193,17 @@ def test_nothing_collapses_without_a_reason():
 @pytest.mark.parametrize(
     ("paths", "verdict"),
     [
-        (["last:ism_r", "last:ism", "last:ism_r"], "darts beats the average candidate"),
+        (["last:ism_r", "last:ism", "last:ism_r"] * 2, "darts beats the average candidate"),
         (
-            ["first:sum", "first:attention", "first:sum"],
+            ["first:sum", "first:attention", "first:sum"] * 2,
             "darts is worse than the average candidate",
         ),
         (
-            ["first:sum", "last:ism_r", "last:ism"],
+            ["last:ism_r"] * 4,
+            "From 4 folds it cannot be said whether darts beats the average candidate",
+        ),
+        (
+            ["first:sum", "last:ism_r", "last:ism"] * 2,
             "Not shown that darts beats the average candidate",
         ),
     ],
@@ -207,7 +211,7 @@ def test_nothing_collapses_without_a_reason():
 def test_sentences_fall_either_way(paths, verdict):
     members = [search("darts", str(i), 0, path) for i, path in enumerate(paths)]
     (_, darts), _ = weigh_methods(
-        {"exhaustive": [exhaustive(str(i)) for i in range(3)], "darts": members}
+        {"exhaustive": [exhaustive(str(i)) for i in range(6)], "darts": members}
     )
     said = sentences(darts)
     assert said[0].startswith(verdict)

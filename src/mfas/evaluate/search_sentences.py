@@ -29,7 +29,7 @@ def sentences(method: MethodEvidence) -> list[str]:
         ),
         _verdict(method, "over_zero", "no adjustment", _caveat(method)),
     ]
-    if method.method != YARDSTICK:
+    if method.method not in STANDALONE:  # random search is that itself
         bought = f"random search for the same time (on average the best of {method.affordable:.1f})"
         said.insert(1, _verdict(method, "over_equal_cost", bought, ""))
     if method.estimates["elsewhere"] is not None:
@@ -47,8 +47,9 @@ def _verdict(method: MethodEvidence, name: str, other: str, caveat: str) -> str:
     estimate = method.estimates[name]
     assert estimate is not None, f"{name} is known of every search"
     points = f"{in_points(estimate, sign=True)} of inner-validation UA.{caveat}"
-    if estimate.ci95 is None:
-        return f"From one fold it cannot be said whether {method.label} beats {other}: {points}"
+    if not estimate.decides:
+        few = "one fold" if estimate.folds == 1 else f"{estimate.folds} folds"
+        return f"From {few} it cannot be said whether {method.label} beats {other}: {points}"
     if not estimate.shown:
         return f"Not shown that {method.label} beats {other}: {points}"
     return f"{method.label} {'beats' if estimate.mean > 0 else 'is worse than'} {other}: {points}"
@@ -103,10 +104,10 @@ def _ranking(method: MethodEvidence) -> list[str]:
             spread = (
                 f", 95 % interval [{interval.low:.2f}, {interval.high:.2f}]" if interval else ""
             )
-            verdict = "order" if tau.shown and tau.mean > 0 else "are not shown to order"
+            verdict = "agree" if tau.above(0) else "are not shown to agree"
             said.append(
-                f"{method.label}: {what} {verdict} candidates as standalone training does (Kendall's tau "
-                f"{tau.mean:.2f}{spread})."
+                f"{method.label}: {what} {verdict} with standalone training in the order of candidates "
+                f"more than chance would (Kendall's tau {tau.mean:.2f}{spread})."
             )
     return said
 
