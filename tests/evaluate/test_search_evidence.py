@@ -84,6 +84,8 @@ def test_elsewhere_asks_the_other_seeds_of_the_same_fold():
     yardsticks = {key: Standalone.of(found) for key, found in by_key(trained).items()}
     (pick,) = picks(by_key([search("darts", "a", 0, "first:sum")]), yardsticks)
     means = [0.49 + (0.68 - 0.40) / 19, 0.49 + (0.87 - 0.40) / 19]
+    (seen,) = picks(by_key([search("darts", "a", 0, "first:sum")]), yardsticks, unseen=False)
+    assert seen.elsewhere is None
     assert pick.elsewhere == pytest.approx(((0.68 - means[0]) + (0.87 - means[1])) / 2)
 
 
@@ -191,13 +193,17 @@ def test_nothing_collapses_without_a_reason():
 @pytest.mark.parametrize(
     ("paths", "verdict"),
     [
-        (["last:ism_r", "last:ism", "last:ism_r"], "darts beats the average candidate"),
+        (["last:ism_r", "last:ism", "last:ism_r"] * 2, "darts beats the average candidate"),
         (
-            ["first:sum", "first:attention", "first:sum"],
+            ["first:sum", "first:attention", "first:sum"] * 2,
             "darts is worse than the average candidate",
         ),
         (
-            ["first:sum", "last:ism_r", "last:ism"],
+            ["last:ism_r"] * 4,
+            "From 4 folds it cannot be said whether darts beats the average candidate",
+        ),
+        (
+            ["first:sum", "last:ism_r", "last:ism"] * 2,
             "Not shown that darts beats the average candidate",
         ),
     ],
@@ -205,7 +211,7 @@ def test_nothing_collapses_without_a_reason():
 def test_sentences_fall_either_way(paths, verdict):
     members = [search("darts", str(i), 0, path) for i, path in enumerate(paths)]
     (_, darts), _ = weigh_methods(
-        {"exhaustive": [exhaustive(str(i)) for i in range(3)], "darts": members}
+        {"exhaustive": [exhaustive(str(i)) for i in range(6)], "darts": members}
     )
     said = sentences(darts)
     assert said[0].startswith(verdict)

@@ -44,10 +44,19 @@ def test_a_difference_is_shown_when_its_interval_leaves_0_out():
     def shown(*values):
         return mean_over_folds(((str(i), 0), value) for i, value in enumerate(values)).shown
 
-    assert shown(0.1, 0.2, 0.3)
-    assert shown(-0.1, -0.2, -0.3)
-    assert not shown(-0.1, 0.2, 0.3)
-    assert not shown(0.0, 0.0, 0.0)
+    assert shown(0.1, 0.2, 0.3, 0.1, 0.2)
+    assert shown(-0.1, -0.2, -0.3, -0.1, -0.2)
+    assert not shown(-0.1, 0.2, 0.3, -0.1, 0.2)
+    assert not shown(0.0, 0.0, 0.0, 0.0, 0.0)
+    assert not shown(0.1, 0.2, 0.3, 0.1)  # four folds agree too often by chance
+
+
+def test_a_bound_is_passed_by_the_whole_interval():
+    found = mean_over_folds(
+        ((str(i), 0), value) for i, value in enumerate([0.6, 0.7, 0.8, 0.7, 0.6])
+    )
+    assert found.above(0.5)
+    assert not found.above(found.mean)
 
 
 def test_the_interval_of_many_folds_is_near_that_of_the_normal_law():

@@ -133,7 +133,8 @@ def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
     searches: dict[str, list[Search]] = {}
     for plan in plans:
         searches.setdefault(plan.label, []).extend(runs[plan.folder].searches)
-    methods, _ = weigh_methods(searches)
+    unseen = plans[0].recipe.head.kind != "ridge"
+    methods, _ = weigh_methods(searches, unseen)
     first = runs[plans[0].folder].result
     return {
         **_conditions(first),
@@ -146,7 +147,7 @@ def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
         "warnings": warnings(methods),
         "noise_sentence": noise_sentence(noise_floor(by_key(searches[YARDSTICK]))),
         "sentences": {method.label: sentences(method) for method in methods},
-        **evidence(searches),
+        **evidence(searches, unseen),
     }
 
 

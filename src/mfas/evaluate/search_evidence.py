@@ -17,12 +17,14 @@ from mfas.config.experiment import SUPERNETS
 from mfas.evaluate.search_noise import Collapse, collapse, noise_floor
 from mfas.evaluate.search_picks import (
     CANDIDATES,
+    STANDALONE,
     Pick,
     Searches,
     Standalone,
     by_key,
     distinct_name,
     picks,
+    tried,
 )
 from mfas.evaluate.search_statistics import (
     Estimate,
@@ -88,15 +90,18 @@ ESTIMATES = (
 
 
 def weigh_methods(
-    searches: Mapping[str, Sequence[Search]],
+    searches: Mapping[str, Sequence[Search]], unseen: bool = True
 ) -> tuple[list[MethodEvidence], dict[str, tuple[Pick, ...]]]:
-    """The evidence of each method, and its picks, by label; `searches` must hold `YARDSTICK`."""
+    """The evidence of each method, and its picks, by label; `searches` must hold `YARDSTICK`.
+
+    `unseen`: as for `picks`.
+    """
     exhaustive = by_key(searches[YARDSTICK])
     yardsticks = {key: Standalone.of(search) for key, search in exhaustive.items()}
     found, picked = [], {}
     for label, members in searches.items():
         own = by_key(members)
-        picked[label] = picks(own, yardsticks)
+        picked[label] = picks(own, yardsticks, unseen)
         found.append(_method(label, own, picked[label], exhaustive))
     return found, picked
 
@@ -106,7 +111,6 @@ def _method(
 ) -> MethodEvidence:
     members = list(searches.values())
     seconds = sum(search.seconds for search in members)
-    yardstick = sum(exhaustive[key].seconds for key in searches)
     choices = {pick.key: pick.distinct for pick in picked}
     return MethodEvidence(
         label=label,
@@ -118,7 +122,7 @@ def _method(
         },
         affordable=float(np.mean([pick.affordable for pick in picked])),
         seconds=seconds / len(members),
-        cost=seconds / yardstick if yardstick else 1.0,
+        cost=_cost(searches, exhaustive),
         agreement=_agreement(choices),
         votes=Counter(choices.values()).most_common(),
         paths_tau=mean_over_folds(_path_taus(searches, exhaustive)),
@@ -126,6 +130,14 @@ def _method(
         entropy=_entropies(members),
         collapse=collapse(searches),
     )
+
+
+def _cost(searches: Searches, exhaustive: Searches) -> float:
+    """The share of exhaustive search's candidates, or of its time where no candidates are trained."""
+    if next(iter(searches.values())).method in STANDALONE:
+        return float(np.mean([tried(search) for search in searches.values()])) / len(CANDIDATES)
+    whole = sum(exhaustive[key].seconds for key in searches)
+    return sum(search.seconds for search in searches.values()) / whole if whole else 1.0
 
 
 def _agreement(choices: Mapping[Key, str]) -> Agreement:
@@ -187,9 +199,9 @@ def _candidate(name: str, exhaustive: Searches) -> CandidateMeans:
     return CandidateMeans(name, score, over_mean)
 
 
-def evidence(searches: Mapping[str, Sequence[Search]]) -> dict[str, Any]:
+def evidence(searches: Mapping[str, Sequence[Search]], unseen: bool = True) -> dict[str, Any]:
     """Everything that follows from searches alone, as evidence.json holds it: plain dicts and lists."""
-    methods, picked = weigh_methods(searches)
+    methods, picked = weigh_methods(searches, unseen)
     exhaustive = by_key(searches[YARDSTICK])
     return {
         "methods": [asdict(method) for method in methods],

@@ -82,9 +82,7 @@ class Collapse:
     @property
     def weights_collapse(self) -> bool:
         """Whether the weights moved to operations without parameters, by the interval."""
-        if self.weight is None or self.weight.ci95 is None:
-            return False
-        return self.weight.ci95.low > self.equal_weight
+        return self.weight is not None and self.weight.above(self.equal_weight)
 
 
 def collapse(searches: Searches) -> Collapse:

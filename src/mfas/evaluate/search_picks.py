@@ -14,6 +14,7 @@ from mfas.report.run import Search
 
 CANDIDATES = tuple(str(candidate) for candidate in distinct_candidates())
 NO_ADJUSTMENT = "last:zero"
+STANDALONE = ("random", "exhaustive")  # methods that train candidates, and choose by their scores
 Searches = Mapping[Key, Search]
 
 
@@ -94,19 +95,28 @@ class Pick:
         return self.fold, self.seed
 
 
-def picks(searches: Searches, yardsticks: Mapping[Key, Standalone]) -> tuple[Pick, ...]:
-    """One pick a search, in the order of `searches`."""
-    return tuple(_pick(key, search, yardsticks) for key, search in searches.items())
+def tried(search: Search) -> int:
+    """How many distinct candidates a search scored."""
+    return sum(name in search.scores for name in CANDIDATES)
 
 
-def _pick(key: Key, search: Search, yardsticks: Mapping[Key, Standalone]) -> Pick:
+def picks(
+    searches: Searches, yardsticks: Mapping[Key, Standalone], unseen: bool = True
+) -> tuple[Pick, ...]:
+    """One pick a search, in the order of `searches`.
+
+    `unseen` says whether another seed scores candidates afresh. In closed form it does not: the same
+    utterances are left out, and operations without weights score the same.
+    """
+    return tuple(_pick(key, search, yardsticks, unseen) for key, search in searches.items())
+
+
+def _pick(key: Key, search: Search, yardsticks: Mapping[Key, Standalone], unseen: bool) -> Pick:
     yardstick = yardsticks[key]
     distinct = distinct_name(str(search.strategy))
-    score, affordable = yardstick.scores[distinct], yardstick.affordable(search.seconds)
+    score, affordable = yardstick.scores[distinct], _affordable(search, yardstick)
     equal_cost = expected_best(list(yardstick.scores.values()), affordable)
     fold, seed = key
-    others = [found for (f, s), found in yardsticks.items() if f == fold and s != seed]
-    unseen = [found.scores[distinct] - found.mean for found in others]
     return Pick(
         fold=fold,
         seed=seed,
@@ -120,6 +130,22 @@ def _pick(key: Key, search: Search, yardsticks: Mapping[Key, Standalone]) -> Pic
         equal_cost=equal_cost,
         over_equal_cost=score - equal_cost,
         equal_cost_regret=yardstick.best - equal_cost,
-        elsewhere=sum(unseen) / len(unseen) if unseen else None,
+        elsewhere=_elsewhere(key, distinct, yardsticks) if unseen else None,
         seconds=search.seconds,
     )
+
+
+def _affordable(search: Search, yardstick: Standalone) -> int:
+    """Candidates for the same money: those that it trained, or as many as its seconds would have bought.
+
+    Candidates are counted where there are any, since what one pools in closed form the next finds in
+    the cache.
+    """
+    return tried(search) if search.method in STANDALONE else yardstick.affordable(search.seconds)
+
+
+def _elsewhere(key: Key, distinct: str, yardsticks: Mapping[Key, Standalone]) -> float | None:
+    """How far the candidate is before the average one in the scores of the fold's other seeds."""
+    others = [found for (f, s), found in yardsticks.items() if f == key[0] and s != key[1]]
+    leads = [found.scores[distinct] - found.mean for found in others]
+    return sum(leads) / len(leads) if leads else None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mfas.evaluate.search_evidence import YARDSTICK, MethodEvidence
 from mfas.evaluate.search_noise import NoiseFloor
+from mfas.evaluate.search_picks import STANDALONE
 from mfas.evaluate.search_statistics import Estimate
 
 MEASURE = (
@@ -15,7 +16,6 @@ MEASURE = (
     "left out in turn: they choose strategies, they do not report. What a strategy is worth, mfas "
     "crossval measures on the test folds."
 )
-CHOSE_BY_SCORE = ("random", YARDSTICK)  # methods that pick by the very scores they are judged by
 
 
 def sentences(method: MethodEvidence) -> list[str]:
@@ -29,17 +29,17 @@ def sentences(method: MethodEvidence) -> list[str]:
         ),
         _verdict(method, "over_zero", "no adjustment", _caveat(method)),
     ]
-    if method.method != YARDSTICK:
+    if method.method not in STANDALONE:  # random search is that itself
         bought = f"random search for the same time (on average the best of {method.affordable:.1f})"
         said.insert(1, _verdict(method, "over_equal_cost", bought, ""))
     if method.estimates["elsewhere"] is not None:
-        unseen = "the average candidate where other seeds trained them, which it has not seen"
+        unseen = "the average candidate in the scores of other seeds, by which it did not choose"
         said.append(_verdict(method, "elsewhere", unseen, ""))
     return [*said, _regret(method), _stability(method), *_ranking(method), _cost(method)]
 
 
 def _caveat(method: MethodEvidence) -> str:
-    return " It chose by these very scores." if method.method in CHOSE_BY_SCORE else ""
+    return " It chose by these very scores." if method.method in STANDALONE else ""
 
 
 def _verdict(method: MethodEvidence, name: str, other: str, caveat: str) -> str:
@@ -47,8 +47,9 @@ def _verdict(method: MethodEvidence, name: str, other: str, caveat: str) -> str:
     estimate = method.estimates[name]
     assert estimate is not None, f"{name} is known of every search"
     points = f"{in_points(estimate, sign=True)} of inner-validation UA.{caveat}"
-    if estimate.ci95 is None:
-        return f"From one fold it cannot be said whether {method.label} beats {other}: {points}"
+    if not estimate.decides:
+        few = "one fold" if estimate.folds == 1 else f"{estimate.folds} folds"
+        return f"From {few} it cannot be said whether {method.label} beats {other}: {points}"
     if not estimate.shown:
         return f"Not shown that {method.label} beats {other}: {points}"
     return f"{method.label} {'beats' if estimate.mean > 0 else 'is worse than'} {other}: {points}"
@@ -103,10 +104,10 @@ def _ranking(method: MethodEvidence) -> list[str]:
             spread = (
                 f", 95 % interval [{interval.low:.2f}, {interval.high:.2f}]" if interval else ""
             )
-            verdict = "order" if tau.shown and tau.mean > 0 else "are not shown to order"
+            verdict = "agree" if tau.above(0) else "are not shown to agree"
             said.append(
-                f"{method.label}: {what} {verdict} candidates as standalone training does (Kendall's tau "
-                f"{tau.mean:.2f}{spread})."
+                f"{method.label}: {what} {verdict} with standalone training in the order of candidates "
+                f"more than chance would (Kendall's tau {tau.mean:.2f}{spread})."
             )
     return said
 

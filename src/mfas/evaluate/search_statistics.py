@@ -19,6 +19,7 @@ from scipy.stats import kendalltau
 from mfas.evaluate.bootstrap import Interval, interval_of
 
 RESAMPLES = 2000
+FEWEST_FOLDS = 5  # that can show anything: fewer agree on a sign too often by chance (choice)
 DIGITS = 12  # of a difference that mean something
 Key = tuple[str, int]  # fold, seed
 
@@ -32,9 +33,18 @@ class Estimate:
     folds: int
 
     @property
+    def decides(self) -> bool:
+        """Whether there are folds enough for the interval to show anything."""
+        return self.folds >= FEWEST_FOLDS
+
+    @property
     def shown(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.ci95 is not None and (self.ci95.low > 0 or self.ci95.high < 0)
+        """Whether the interval leaves 0 out, and is to be believed."""
+        return self.above(0) or (self.decides and self.ci95 is not None and self.ci95.high < 0)
+
+    def above(self, bound: float) -> bool:
+        """Whether the interval lies above `bound`, and is to be believed."""
+        return self.decides and self.ci95 is not None and self.ci95.low > bound
 
 
 def mean_over_folds(values: Iterable[tuple[Key, float | None]], seed: int = 0) -> Estimate | None:

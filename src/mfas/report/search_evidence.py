@@ -28,6 +28,7 @@ DIFFERENCES = {
     "over_zero": "no adjustment",
 }
 COLOURS = (BLUE, ORANGE, GREY)
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of a share of time, percent
 LINES = ("-", "--", ":", "-.")
 
 
@@ -150,7 +151,12 @@ def _draw_costs(axes: Axes, methods: Sequence[dict[str, Any]]) -> None:
             textcoords="offset points",
             fontsize=7,
         )
-    axes.set_xscale("log")
+    costs = [100 * max(method["cost"], 1e-4) for method in methods]
+    low, high = min(costs) / 1.6, max(costs) * 2.5
+    axes.set(xscale="log", xlim=(low, high))
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("time, % of exhaustive search", fontsize=9)
     axes.set_ylabel("behind the best candidate, points", fontsize=9)
     axes.set_title("● method   × random search for its time", fontsize=8, color=GREY)
