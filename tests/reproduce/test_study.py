@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from mfas.errors import RecipeError, RunError
 from mfas.evaluate import crossval, verify_run
 from mfas.evaluate.replicates import compare_replicates, read_replicates
 from mfas.report.study import sentences
-from mfas.reproduce import check_study, run_study, studies_in
+from mfas.reproduce import STUDIES, check_study, run_study, studies_in
 from mfas.reproduce import study as study_module
+from mfas.reproduce.studies import MODELS
 from mfas.storage import read_csv, read_json, write_csv, write_json
 
 CLOSED = (
@@ -148,6 +150,24 @@ def test_a_study_that_was_interrupted_goes_on(
         for row in table["corpora"][0]["rows"]:
             del row["seconds"]
     assert again == json.loads(json.dumps(whole))
+
+
+def test_the_search_is_held_against_the_average_candidate(
+    copied: Path, closed: Recipe, tone_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two candidates stand for nineteen."""
+    monkeypatch.setenv("MFAS_CACHE", str(tone_cache))
+    few = tuple(MODELS[f"fixed-last-{operation}"] for operation in ("sum", "attention_r"))
+    study = replace(STUDIES["candidates"], models=("searched", *(model.slug for model in few)))
+    monkeypatch.setitem(STUDIES, "candidates", study)
+    monkeypatch.setattr(study_module, "CANDIDATES", few)
+    table = run_study("candidates", [closed], SEEDS, ("honest",), copied)
+    searched, *candidates = table["corpora"][0]["rows"]
+    (compared,) = table["corpora"][0]["comparisons"]
+    mean = sum(row["ua"] for row in candidates) / len(candidates)
+    assert compared["difference"] == pytest.approx(searched["ua"] - mean)
+    assert compared["names"][1] == "the average candidate (honest)"
+    assert check_study(copied, "candidates") == []
 
 
 def test_bad_wishes_are_refused(copied: Path, closed: Recipe, tmp_path: Path) -> None:

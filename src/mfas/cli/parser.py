@@ -153,7 +153,7 @@ def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> Non
         epilog=_keys_help(Recipe),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = ("table2", "table3", "table4", "fig3", "fig4")
+    known = ("table2", "table3", "table4", "fig3", "fig4", "candidates")
     reproduce.add_argument("what", choices=known, metavar="WHAT", help=", ".join(known))
     reproduce.add_argument(
         *("--corpora", "--corpus"),

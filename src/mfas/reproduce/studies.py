@@ -1,4 +1,4 @@
-"""What is run, on which protocols, and compared with what: Tables 3 and 4, Figs. 3 and 4, the audit.
+"""What is run, on which protocols, and compared with what: Tables 3 and 4, Figs. 3 and 4, candidates, audit.
 
 A study is a list of rows; a row is a model under a protocol, both of them changes to one recipe, so that
 whoever lacks IEMOCAP runs the same rows on another corpus. The paper's numbers stand here, too
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfas.config import Recipe, parse_recipe
+from mfas.fusion import Strategy, distinct_candidates
 
 Values = dict[str, Any]
 Printed = Mapping[str, Mapping[str, tuple[float | None, float]]]  # corpus -> row -> UA, WA, %
@@ -51,9 +52,20 @@ def _tec_alone(values: Values) -> None:
     _sec_alone(values)
 
 
+def _fixed(strategy: Strategy) -> Change:
+    """A candidate of the search by itself."""
+
+    def change(values: Values) -> None:
+        values["fusion"]["strategy"] = str(strategy)
+
+    return Change(f"fixed-{strategy.level}-{strategy.operation}", str(strategy), change)
+
+
+CANDIDATES = tuple(_fixed(strategy) for strategy in distinct_candidates())
 MODELS = {
     model.slug: model
     for model in (
+        *CANDIDATES,
         Change("as-it-is", "the recipe as it is", _keep),
         Change("searched", "both, adjusted by the searched strategy", _search, "MFAS"),
         Change("unadjusted", "both, no adjustment", _unadjusted, "without adjustment"),
@@ -116,7 +128,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """Rows to run, pairs of them to compare, and what the paper prints: corpus -> row -> UA, WA."""
+    """Rows to run, pairs of them to compare, and what the paper prints: corpus -> row -> UA, WA.
+
+    against_average: the model that is compared with the average of all candidates, if one is.
+    """
 
     name: str
     title: str
@@ -124,6 +139,7 @@ class Study:
     pairs: tuple[tuple[Row, Row], ...]
     protocols: tuple[str, ...]
     printed: Printed
+    against_average: str | None = None
 
     def rows(self, protocols: tuple[str, ...]) -> tuple[Row, ...]:
         """Its rows under those of `protocols` that it has."""
@@ -207,6 +223,15 @@ STUDIES = {
             _within((SEARCHED_TEC,)),
             BOTH,
             {},
+        ),
+        Study(
+            "candidates",
+            "The search, and every candidate by itself",
+            ("searched", "unadjusted", *(model.slug for model in CANDIDATES)),
+            _within((SEARCHED_NONE,)),
+            BOTH,
+            {},
+            against_average="searched",
         ),
         Study(
             "audit",

@@ -11,6 +11,7 @@ Nothing in the table is computed but from run folders, so that `check_study` can
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mfas.evaluate.replicates import (
     score_replicates,
 )
 from mfas.report import write_study
-from mfas.reproduce.studies import MODELS, STUDIES, Row, Study
+from mfas.reproduce.studies import CANDIDATES, MODELS, PROTOCOLS, STUDIES, Row, Study
 from mfas.storage import read_json, write_json
 
 SHOWN = (  # of each search
@@ -135,8 +136,24 @@ def _corpus(
             | described(compare_replicates(runs[first], runs[second]), (first.name, second.name))
             for first, second in study.pairs
             if first in runs and second in runs
-        ],
+        ]
+        + _against_average(study, runs),
     }
+
+
+def _against_average(study: Study, runs: dict[Row, Replicates]) -> list[dict[str, Any]]:
+    """The comparison with the mean over all candidates, which is what one picked at random gets."""
+    found = []
+    for row, own in runs.items():
+        if row.model == study.against_average:
+            candidates = [runs[Row(model.slug, row.protocol)] for model in CANDIDATES]
+            average = replace(
+                own, predicted=tuple(said for other in candidates for said in other.predicted)
+            )
+            names = (row.name, f"the average candidate ({PROTOCOLS[row.protocol].name})")
+            compared = described(compare_replicates(own, average), names)
+            found.append({"first": row.slug, "second": "average"} | compared)
+    return found
 
 
 def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
