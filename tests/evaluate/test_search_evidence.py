@@ -174,7 +174,7 @@ def test_a_collapse_is_stated_with_its_numbers():
         {"exhaustive": [exhaustive(str(i)) for i in range(6)], "darts": members}
     )
     said = warnings(methods)
-    assert "darts chose zero, no adjustment, in 1 of 6 searches." in said
+    assert "darts chose zero, which computes nothing, in 1 of 6 searches." in said
     assert any("6 of 6 searches, where chance gives 50 %" in line for line in said)
     assert any("end with 80 % on operations without parameters" in line for line in said)
 

@@ -87,7 +87,7 @@ def test_zero_is_the_reference(search_folder: Folder) -> None:
     assert (row.ua, row.best, row.best_ua) == (0.6, "last:sum", 0.6)
     assert (row.zero, row.mean, row.seconds) == (pytest.approx(0.35), pytest.approx(0.475), 12.5)
     source, text = page_of(folder)
-    assert "no adjustment: 35.0 on average" in text
+    assert "which computes nothing: 35.0 on average" in text
     assert source.count('class="zero"') == len(scores)
 
 

@@ -53,7 +53,7 @@ class Standalone:
 
     @property
     def zero(self) -> float:
-        """The score of no adjustment."""
+        """The score of zero, which computes nothing."""
         return self.scores[NO_ADJUSTMENT]
 
     def affordable(self, seconds: float) -> int:
@@ -68,7 +68,7 @@ class Pick:
 
     strategy: as chosen; `distinct`: the candidate that is the same function. score: that candidate's,
     standalone. regret: the best candidate's minus it. over_mean, over_zero: it minus the mean
-    candidate's, and minus no adjustment's. affordable: standalone candidates that the search's seconds
+    candidate's, and minus zero's. affordable: standalone candidates that the search's seconds
     would have paid for; equal_cost: the best score that so many have on average, drawn at random;
     over_equal_cost, equal_cost_regret: beside it. elsewhere: over_mean where other seeds trained the
     candidates, which this choice has not seen; None with one.

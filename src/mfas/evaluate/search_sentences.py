@@ -27,7 +27,7 @@ def sentences(method: MethodEvidence) -> list[str]:
             "the average candidate, which is what one random pick gets",
             _caveat(method),
         ),
-        _verdict(method, "over_zero", "no adjustment", _caveat(method)),
+        _verdict(method, "over_zero", "zero, which computes nothing", _caveat(method)),
     ]
     if method.method not in STANDALONE:  # random search is that itself
         bought = f"random search for the same time (on average the best of {method.affordable:.1f})"
@@ -145,7 +145,7 @@ def warnings(methods: Sequence[MethodEvidence]) -> list[str]:
         found = method.collapse
         if found.zero:
             said.append(
-                f"{method.label} chose zero, no adjustment, in {found.zero} of {found.searches} searches."
+                f"{method.label} chose zero, which computes nothing, in {found.zero} of {found.searches} searches."
             )
         if found.choices_collapse:
             said.append(

@@ -56,7 +56,7 @@ class Candidate:
 class FoldSearch:
     """One search: its choice, and the UA of the paths it scored; None where it scored none.
 
-    `ua` is that of the strategy, `zero` that of no adjustment.
+    `ua` is that of the strategy, `zero` that of the operation which computes nothing.
     """
 
     fold: str

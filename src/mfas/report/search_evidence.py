@@ -25,7 +25,7 @@ from mfas.storage import read_json, write_bytes, write_text
 DIFFERENCES = {
     "over_mean": "average candidate",
     "over_equal_cost": "random search for the same time",
-    "over_zero": "no adjustment",
+    "over_zero": "zero",
 }
 COLOURS = (BLUE, ORANGE, GREY)
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of a share of time, percent
