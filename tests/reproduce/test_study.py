@@ -170,6 +170,16 @@ def test_the_search_is_held_against_the_average_candidate(
     assert check_study(copied, "candidates") == []
 
 
+def test_runs_of_other_weights_are_not_mixed(copied: Path) -> None:
+    """As after an encoder of the package was replaced by a better one of the same name."""
+    path = copied / "quick" / "sec-alone-honest-s1" / "result.json"
+    result = read_json(path)
+    result["encoders"]["sec"]["fingerprint"] = "0" * 64
+    write_json(path, result)
+    with pytest.raises(RunError, match="encoders have changed since it was begun"):
+        check_study(copied, "table4")
+
+
 def test_bad_wishes_are_refused(copied: Path, closed: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="two recipes of the same name: quick"):
         run_study("table4", [closed, closed], SEEDS, ("honest",), tmp_path)

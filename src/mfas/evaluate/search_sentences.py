@@ -145,7 +145,8 @@ def warnings(methods: Sequence[MethodEvidence]) -> list[str]:
         found = method.collapse
         if found.zero:
             said.append(
-                f"{method.label} chose zero, which computes nothing, in {found.zero} of {found.searches} searches."
+                f"{method.label} chose zero, which computes nothing, in {found.zero} of "
+                f"{found.searches} searches."
             )
         if found.choices_collapse:
             said.append(

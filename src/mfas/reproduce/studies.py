@@ -18,6 +18,7 @@ from mfas.fusion import Strategy, distinct_candidates
 Values = dict[str, Any]
 Printed = Mapping[str, Mapping[str, tuple[float | None, float]]]  # corpus -> row -> UA, WA, %
 RANDOM_SPLIT = "kfold10"
+TEC_ALONE = "tec-alone"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ MODELS = {
         Change("searched", "both, adjusted by the searched strategy", _search, "MFAS"),
         Change("unadjusted", "both, no adjustment", _unadjusted, "without adjustment"),
         Change("sec-alone", "SEC's encoder alone", _sec_alone, "SEC data2vec only"),
-        Change("tec-alone", "TEC's encoder alone", _tec_alone, "SEC wav2vec2 only"),
+        Change(TEC_ALONE, "TEC's encoder alone", _tec_alone, "SEC wav2vec2 only"),
     )
 }
 
@@ -188,14 +189,14 @@ TABLE4: Printed = {
     }
 }
 BOTH = ("honest", "paper")
-SEARCHED_TEC, SEARCHED_NONE = ("searched", "tec-alone"), ("searched", "unadjusted")
+SEARCHED_TEC, SEARCHED_NONE = ("searched", TEC_ALONE), ("searched", "unadjusted")
 STUDIES = {
     study.name: study
     for study in (
         Study(
             "table3",
             "Recognition, and one encoder alone",
-            ("searched", "tec-alone"),
+            ("searched", TEC_ALONE),
             (*_within((SEARCHED_TEC,)), (Row("searched", "paper"), Row("searched", "honest"))),
             BOTH,
             TABLE3,
@@ -203,10 +204,10 @@ STUDIES = {
         Study(
             "table4",
             "What each part adds",
-            ("tec-alone", "sec-alone", "unadjusted", "searched"),
+            (TEC_ALONE, "sec-alone", "unadjusted", "searched"),
             _within(
                 (
-                    ("sec-alone", "tec-alone"),
+                    ("sec-alone", TEC_ALONE),
                     ("unadjusted", "sec-alone"),
                     SEARCHED_NONE,
                     SEARCHED_TEC,
@@ -219,7 +220,7 @@ STUDIES = {
         Study(
             "fig4",
             "Confusions, and those of one encoder alone",
-            ("searched", "tec-alone"),
+            ("searched", TEC_ALONE),
             _within((SEARCHED_TEC,)),
             BOTH,
             {},

@@ -26,7 +26,7 @@ from mfas.evaluate.replicates import (
     score_replicates,
 )
 from mfas.report import write_study
-from mfas.reproduce.studies import CANDIDATES, MODELS, PROTOCOLS, STUDIES, Row, Study
+from mfas.reproduce.studies import CANDIDATES, MODELS, PROTOCOLS, STUDIES, TEC_ALONE, Row, Study
 from mfas.storage import read_json, write_json
 
 SHOWN = (  # of each search
@@ -127,6 +127,7 @@ def _corpus(
         folders = [out / _folder(name, row, seed) for seed in seeds]
         runs[row] = read_replicates(folders)
         found.append(_row(row, folders, runs[row]))
+    _require_the_same_encoders(out / name, found)
     return {
         "name": name,
         "speakers": len(set(runs[rows[0]].speakers)),
@@ -139,6 +140,19 @@ def _corpus(
         ]
         + _against_average(study, runs),
     }
+
+
+def _require_the_same_encoders(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Raise `RunError` if runs that were kept had encoders of the same names, but other weights."""
+    fingerprints: dict[tuple[str, bool], set[str]] = {}
+    for row in rows:
+        for encoders in row["measured"]["encoders"]:
+            for stream, facts in encoders.items():
+                if facts is not None:
+                    place = stream, row["model"] == TEC_ALONE  # has TEC's encoder as its SEC
+                    fingerprints.setdefault(place, set()).add(facts["fingerprint"])
+    if any(len(found) > 1 for found in fingerprints.values()):
+        raise RunError(f"{folder}: encoders have changed since it was begun; name another --out")
 
 
 def _against_average(study: Study, runs: dict[Row, Replicates]) -> list[dict[str, Any]]:
@@ -170,7 +184,7 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "measured": {
             **{key: first[key] for key in shared},
             "head": read_recipe(folders[0] / "recipe.toml").head.kind,
-            "encoders": first["encoders"],
+            "encoders": [result["encoders"] for result in results],
         },
         **score_replicates(runs, first["classes"]),
         "strategies": [{key: found[key] for key in SHOWN} for seed in strategies for found in seed],
