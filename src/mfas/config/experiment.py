@@ -119,7 +119,9 @@ class SearchSection(Section):
     epochs: int = Field(8, ge=1, description="epochs of the search")
     lr: float = Field(1e-3, gt=0, description="learning rate of the weights (AdamW)")
     alpha_lr: float = Field(
-        0.5, gt=0, description='SGD on alpha; the paper prints "5" with a lost exponent (choice)'
+        0.5,
+        gt=0,
+        description='SGD on alpha; the paper prints "5" with a lost exponent; 5 collapses (choice)',
     )
     samples: int = Field(4, ge=1, description="random: candidates tried per fold")
     twins: bool = Field(
