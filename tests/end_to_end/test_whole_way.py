@@ -108,7 +108,8 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     wav, manifest = str(tmp_path / "wav"), str(tmp_path / "m.csv")
     main(["corpus", "synthetic", wav, "-o", manifest, "--voices", "3", "--sentences", "1"])
     recipe, out, whole = write_recipe(tmp_path), tmp_path / "run", tmp_path / "whole"
-    common = ["crossval", str(recipe), "--evaluate.workers", "1"]
+    slow = ["--train.epochs", "15", "--train.patience", "15"]  # so that it can be met in the middle
+    common = ["crossval", str(recipe), "--evaluate.workers", "1", *slow]
     assert main([*common, "--out", str(whole)]) == 0
     command = [*common, "--out", str(out), "--resume"]
     for finished, how in ((1, signal.SIGINT), (2, signal.SIGKILL)):
