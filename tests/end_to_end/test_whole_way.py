@@ -128,6 +128,11 @@ def _folds(out: Path) -> int:
     return len(list(out.glob("folds/*/outcome.json")))
 
 
+def _hear_interrupts() -> None:
+    """A shell that runs the tests in the background has them, and their children, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _end(
     arguments: list[str], environment: dict[str, str], how: signal.Signals, ready: Callable
 ) -> tuple[int, list[str]]:
@@ -139,6 +144,7 @@ def _end(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509
     )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
