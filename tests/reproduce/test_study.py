@@ -267,3 +267,14 @@ def test_audit_says_what_each_leak_adds(
     assert "OPTIMISTIC" in said
     assert main(["verify", str(out)]) == 0
     assert "audit: every number follows from its runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["audit"], ["search", "--compare", "--out", "x"]])
+def test_one_seed_is_refused_where_several_are_run(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be replaced by them, silently."""
+    recipe = str(Path(__file__).parents[2] / "recipes" / "emodb-compact.toml")
+    assert main([command[0], recipe, *command[1:], "--seed", "5"]) == 2
+    said = capsys.readouterr().err
+    assert said == "mfas: --seed: several are run here; name them with --seeds\n"

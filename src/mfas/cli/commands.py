@@ -102,6 +102,7 @@ def search(options: Namespace) -> int:
 
 
 def _compare_searches(recipe: Recipe, options: Namespace) -> int:
+    _require_no_seed(options.overrides)
     from mfas.evaluate import compare_searches
 
     out: Path = options.out
@@ -181,6 +182,7 @@ def audit(options: Namespace) -> int:
 
 def _study(name: str, recipes: list[Path], out: Path, options: Namespace) -> int:
     """Run a study, and say what it found."""
+    _require_no_seed(options.overrides)
     chosen = [read_recipe(path, options.overrides) for path in recipes]
     from mfas.report.study import scores_table, sentences
     from mfas.reproduce import STUDIES, run_study
@@ -193,6 +195,12 @@ def _study(name: str, recipes: list[Path], out: Path, options: Namespace) -> int
         stdout().print(sentence, soft_wrap=True)
     stdout().print(f"report: {out / name}.html", soft_wrap=True)
     return 0
+
+
+def _require_no_seed(overrides: list[str]) -> None:
+    """Raise `RecipeError` for one seed where several are run."""
+    if any(key.partition("=")[0] == "--seed" for key in overrides):
+        raise RecipeError("--seed: several are run here; name them with --seeds")
 
 
 def _reproduce_table2(options: Namespace) -> int:
