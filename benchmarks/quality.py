@@ -68,9 +68,9 @@ from mfas.evaluate import (
     weighted_accuracy,
 )
 from mfas.evaluate.linear_probe import probe_features, utterance_features
-from mfas.evaluate.paired import Comparison, compare
 from mfas.evaluate.pooling import pool_corpus, pool_log_mel
 from mfas.evaluate.protocol import utterance_name
+from mfas.evaluate.replicates import Replicates, compare_replicates
 from mfas.storage import read_csv, write_text
 
 YARDSTICK = "compare2016"
@@ -187,7 +187,7 @@ def measure(bench: Bench, names: Sequence[str], condition: str) -> list[Row]:
     for name in names:
         if condition == "plain" or name not in PLAIN_ONLY:
             rows.append(run_row(bench, name, condition))
-            ua = 100 * unweighted_accuracy(*pooled(bench, rows[-1], 1)[:2])
+            ua = 100 * unweighted_accuracy(*replicates(bench, rows[-1]).pooled(1)[:2])
             print(f"{condition} {name}: UA {ua:.1f}, {rows[-1].seconds:.1f} s", file=sys.stderr)
     return rows
 
@@ -296,34 +296,32 @@ def table(bench: Bench, condition: str, rows: Sequence[Row]) -> str:
 
 
 def line(bench: Bench, row: Row, yardstick: Row | None) -> str:
-    true, predicted, speakers = pooled(bench, row, len(row.predictions))
+    runs = replicates(bench, row)
+    true, predicted, speakers = runs.pooled()
     ua_ci95, _ = bootstrap_intervals(true, predicted, speakers)
-    f1 = np.mean([macro_f1(true[: len(bench.manifest)], run) for run in row.predictions])
+    f1 = np.mean([macro_f1(runs.labels, run) for run in runs.predicted])
     scores = f"{100 * unweighted_accuracy(true, predicted):>6.1f}{interval(ua_ci95):>16}"
     scores += f"{100 * weighted_accuracy(true, predicted):>7.1f}{100 * f1:>10.1f}"
     beside = "-", "-"
     if yardstick is not None and yardstick is not row:
-        found = held_against(bench, row, yardstick)
+        found = compare_replicates(runs, replicates(bench, yardstick))
         beside = f"{100 * found.difference:+.1f}", interval(found.ci95)
-    runs = len(row.predictions)
+    times = len(row.predictions)
     return (
-        f"{TITLES[row.name]:<30}{runs:>4}{scores}{beside[0]:>12}{beside[1]:>17}{row.seconds:>9.1f}"
+        f"{TITLES[row.name]:<30}{times:>4}{scores}{beside[0]:>12}{beside[1]:>17}{row.seconds:>9.1f}"
     )
 
 
-def held_against(bench: Bench, row: Row, yardstick: Row) -> Comparison:
-    """Seed by seed; one that has run once stands beside every seed of the other."""
-    times = max(len(row.predictions), len(yardstick.predictions))
-    true, first, speakers = pooled(bench, row, times)
-    return compare(true, first, pooled(bench, yardstick, times)[1], speakers)
-
-
-def pooled(bench: Bench, row: Row, times: int) -> tuple[list[str], list[str], list[str]]:
-    """True labels, predictions and speakers of `times` runs, one after the other, repeated if need be."""
-    runs = [row.predictions[i % len(row.predictions)] for i in range(times)]
-    true = [u.label for u in bench.manifest] * times
-    speakers = [u.speaker for u in bench.manifest] * times
-    return true, [label for run in runs for label in run], speakers
+def replicates(bench: Bench, row: Row) -> Replicates:
+    """What a row predicted, seed by seed; its folds are not asked for."""
+    manifest = bench.manifest
+    return Replicates(
+        files=tuple(utterance_name(utterance) for utterance in manifest),
+        speakers=tuple(utterance.speaker for utterance in manifest),
+        labels=tuple(utterance.label for utterance in manifest),
+        predicted=row.predictions,
+        folds=(),
+    )
 
 
 def interval(ci95: Interval) -> str:

@@ -17,7 +17,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mfas.errors import RunError
+
 SPARE_BYTES = 2**20  # a disk that cannot take so much more is full
+
+
+def holds_begun_work(out: Path, resume: bool) -> bool:
+    """Whether the folder `out` holds something to go on from; False if it is free.
+
+    Raises `RunError` if it is a file, or holds something and `resume` was not asked for.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not out.is_dir():
+        raise RunError(f"{out}: is a file; name a folder with --out")
+    if not resume:
+        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
+    return True
 
 
 @contextmanager

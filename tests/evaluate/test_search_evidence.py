@@ -235,6 +235,6 @@ def test_evidence_is_plain_json():
         "exhaustive": [exhaustive(fold) for fold in "ab"],
         "darts": [search("darts", fold, 0, "last:ism", weights=[[1 / 8] * 8] * 3) for fold in "ab"],
     }
-    found = evidence(searches)
+    found = evidence(*weigh_methods(searches), by_key(searches["exhaustive"]))
     assert json.loads(json.dumps(found, allow_nan=False))["picks"][2]["label"] == "darts"
     assert [row["candidate"] for row in found["candidates"]] == list(reversed(CANDIDATES))

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from argparse import Namespace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,28 +169,28 @@ def pretrain(options: Namespace) -> int:
 
 def reproduce(options: Namespace) -> int:
     """`mfas reproduce`."""
-    if options.what != "table2":
-        return _study(options.what, options.corpora, options.out or Path("runs/reproduce"), options)
-    return _reproduce_table2(options)
+    if options.what == "table2":
+        return _reproduce_table2(options)
+    recipes = [read_recipe(path, options.overrides) for path in options.corpora]
+    return _study(options.what, recipes, options.out or Path("runs/reproduce"), options)
 
 
 def audit(options: Namespace) -> int:
     """`mfas audit`."""
     recipe = read_recipe(options.recipe, options.overrides)
     out = options.out or Path("runs") / f"{recipe.name}-audit"
-    return _study("audit", [options.recipe], out, options)
+    return _study("audit", [recipe], out, options)
 
 
-def _study(name: str, recipes: list[Path], out: Path, options: Namespace) -> int:
+def _study(name: str, recipes: list[Recipe], out: Path, options: Namespace) -> int:
     """Run a study, and say what it found."""
     _require_no_seed(options.overrides)
-    chosen = [read_recipe(path, options.overrides) for path in recipes]
     from mfas.report.study import scores_table, sentences
     from mfas.reproduce import STUDIES, run_study
 
     protocols = options.protocols or STUDIES[name].protocols
     with show_progress() as progress:
-        table = run_study(name, chosen, options.seeds, protocols, out, progress=progress)
+        table = run_study(name, recipes, options.seeds, protocols, out, progress=progress)
     stdout().print(scores_table(table))
     for sentence in sentences(table):
         stdout().print(sentence, soft_wrap=True)
@@ -245,7 +246,8 @@ def verify(options: Namespace) -> int:
 
     run: Path = options.run_folder
     studies = [] if (run / "result.json").is_file() else studies_in(run)
-    found = [check_study(run, name) for name in studies] or [verify_run(run)]
+    verified = cache(verify_run)  # studies share runs
+    found = [check_study(run, name, verified) for name in studies] or [verified(run)]
     faults = dict.fromkeys(fault for those in found for fault in those)
     for fault in faults:
         print(fault)

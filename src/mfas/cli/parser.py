@@ -94,13 +94,8 @@ def _add_recipes(children: "argparse._SubParsersAction[OneLineParser]") -> None:
             Recipe,
         ),
     ):
-        command = children.add_parser(
-            name,
-            help=what,
-            description=f"{what}. Any key of the recipe can be given as --section.key value.",
-            epilog=_keys_help(model),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        said = f"{what}. Any key of the recipe can be given as --section.key value."
+        command = _add_with_keys(children, name, what, said, model)
         manifests = (
             "" if name == "pretrain" else "; or a manifest (.csv), for the recipe best-compact"
         )
@@ -143,15 +138,15 @@ def _add_comparison(search: argparse.ArgumentParser) -> None:
 
 
 def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> None:
-    reproduce = children.add_parser(
+    reproduce = _add_with_keys(
+        children,
         "reproduce",
-        help="the paper's results, its numbers beside ours",
-        description="mfas reproduce table4 --corpora recipes/emodb-compact.toml, or\n"
+        "the paper's results, its numbers beside ours",
+        "mfas reproduce table4 --corpora recipes/emodb-compact.toml, or\n"
         "mfas reproduce table2 --speech speech.csv --corpora emodb.csv.\nThe same command goes on after "
         "an interrupt. Any key of a recipe (of pretraining,\nfor table2) can be given as --section.key "
         "value.",
-        epilog=_keys_help(Recipe),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        Recipe,
     )
     known = ("table2", "table3", "table4", "fig3", "fig4", "candidates")
     reproduce.add_argument("what", choices=known, metavar="WHAT", help=", ".join(known))
@@ -181,13 +176,13 @@ def _add_reproduce(children: "argparse._SubParsersAction[OneLineParser]") -> Non
 
 
 def _add_audit(children: "argparse._SubParsersAction[OneLineParser]") -> None:
-    audit = children.add_parser(
+    audit = _add_with_keys(
+        children,
         "audit",
-        help="what leaky protocols would add to a recipe's score",
-        description="The same recipe and seeds with honest folds, with choices made on the test fold, and "
+        "what leaky protocols would add to a recipe's score",
+        "The same recipe and seeds with honest folds, with choices made on the test fold, and "
         "with random folds.\nThe same command goes on after an interrupt.",
-        epilog=_keys_help(Recipe),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        Recipe,
     )
     audit.add_argument(
         "recipe", type=Path, metavar="RECIPE", help="TOML file, or a manifest (.csv)"
@@ -204,13 +199,13 @@ def _add_seeds(command: OneLineParser) -> None:
 
 
 def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
-    bench = children.add_parser(
+    bench = _add_with_keys(
+        children,
         "bench",
-        help="controlled tests of the paper's claims on synthetic speech",
-        description="mfas bench conflict: does SEC adjust TEC where words and prosody disagree? The same "
+        "controlled tests of the paper's claims on synthetic speech",
+        "mfas bench conflict: does SEC adjust TEC where words and prosody disagree? The same "
         "command goes on after an interrupt. Any key of a recipe can be given as --section.key value.",
-        epilog=_keys_help(Recipe),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        Recipe,
     )
     bench.add_argument("what", choices=("conflict",), metavar="WHAT", help="conflict")
     bench.add_argument("--out", type=Path, default=Path("runs/conflict"), help="folder to write")
@@ -224,7 +219,7 @@ def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     bench.add_argument(
         "--own-sentences", action="store_true", help="no two voices share a sentence"
     )
-    bench.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2")
+    _add_seeds(bench)
     bench.add_argument(
         "--strategies",
         nargs="*",
@@ -270,6 +265,23 @@ def _add_demo(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     demo = children.add_parser("demo", help="the whole way on a synthetic corpus, offline")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder to write")
     demo.set_defaults(run=commands.demo, takes_overrides=False)
+
+
+def _add_with_keys(
+    children: "argparse._SubParsersAction[OneLineParser]",
+    name: str,
+    what: str,
+    description: str,
+    model: type[RecipeFile],
+) -> OneLineParser:
+    """A command that takes keys of a recipe, which its help lists."""
+    return children.add_parser(
+        name,
+        help=what,
+        description=description,
+        epilog=_keys_help(model),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _keys_help(model: type[RecipeFile]) -> str:

@@ -18,19 +18,23 @@ from mfas.corpora import Fold, Utterance
 from mfas.errors import RunError
 from mfas.evaluate.experiment import Experiment
 from mfas.jobs import default_workers
-from mfas.storage import read_csv, read_json, sha256_of_json, write_csv, write_json, write_text
+from mfas.storage import (
+    holds_begun_work,
+    read_csv,
+    read_json,
+    sha256_of_json,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 PACKAGES = ("mfas", "torch", "transformers", "accelerate", "librosa", "numpy", "scikit-learn")
 
 
 def check_run_folder(out: Path, recipe: Recipe, resume: bool, search_only: bool) -> None:
     """Raise `RunError` unless `out` is free, or (with `resume`) holds a run of this very recipe."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not holds_begun_work(out, resume):
         return
-    if not out.is_dir():
-        raise RunError(f"{out}: is a file; name a folder with --out")
-    if not resume:
-        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
     if search_only and (out / "result.json").exists():
         raise RunError(f"{out}: holds a finished cross-validation, its search too; see its report")
     recorded = out / "recipe.toml"

@@ -6,7 +6,8 @@ the mean of the seeds' scores. That covers the choice of speakers; chance in tra
 averaged: the single seeds stand beside the mean.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,23 @@ def compare_replicates(first: Replicates, second: Replicates) -> Comparison:
     """
     if (first.files, first.labels) != (second.files, second.labels):
         raise RunError("these runs predict other utterances; they cannot be compared in pairs")
-    times = max(len(first.predicted), len(second.predicted))
+    times = math.lcm(len(first.predicted), len(second.predicted))
     true, said, speakers = first.pooled(times)
     return compare(true, said, second.pooled(times)[1], speakers)
+
+
+def other_weights(
+    placed: Iterable[tuple[Hashable, Mapping[str, Any] | None]],
+) -> list[Hashable]:
+    """The places whose encoders have not the same weights in all runs.
+
+    placed: a place, as "sec", with what result.json says of the encoder there, None if there is none.
+    """
+    fingerprints: dict[Hashable, set[str]] = {}
+    for place, facts in placed:
+        if facts is not None:
+            fingerprints.setdefault(place, set()).add(facts["fingerprint"])
+    return [place for place, found in fingerprints.items() if len(found) > 1]
 
 
 def described(comparison: Comparison, names: tuple[str, str]) -> dict[str, Any]:

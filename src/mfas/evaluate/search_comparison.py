@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mfas.config import Recipe, parse_recipe
+from mfas.config.experiment import SUPERNETS
 from mfas.errors import RecipeError, RunError
 from mfas.evaluate.crossval import search_folds
 from mfas.evaluate.experiment import NO_ENCODER
@@ -25,7 +26,7 @@ from mfas.report import write_search_evidence
 from mfas.report.reading import read_search_run
 from mfas.report.run import Conditions, Search
 from mfas.search import SEARCHERS
-from mfas.storage import read_json, write_json
+from mfas.storage import holds_begun_work, read_json, write_json
 from mfas.train import Progress
 
 SEEDS = (0, 1, 2)
@@ -103,7 +104,8 @@ def plan_searches(
 
 def default_methods(recipe: Recipe) -> tuple[str, ...]:
     """All methods that the recipe's head can do: in closed form, those without a supernet."""
-    return ("random", YARDSTICK) if recipe.head.kind == "ridge" else tuple(SEARCHERS)
+    solved = recipe.head.kind == "ridge"
+    return tuple(method for method in SEARCHERS if not (solved and method in SUPERNETS))
 
 
 def _require_search(recipe: Recipe) -> None:
@@ -117,12 +119,8 @@ def _require_search(recipe: Recipe) -> None:
 
 
 def _check_folder(out: Path, plans: Sequence[Plan], resume: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not holds_begun_work(out, resume):
         return
-    if not out.is_dir():
-        raise RunError(f"{out}: is a file; name a folder with --out")
-    if not resume:
-        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
     if not any((out / plan.folder).exists() for plan in plans):
         raise RunError(f"{out}: holds no comparison to resume; name another --out")
 
@@ -134,7 +132,8 @@ def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
     for plan in plans:
         searches.setdefault(plan.label, []).extend(runs[plan.folder].searches)
     unseen = plans[0].recipe.head.kind != "ridge"
-    methods, _ = weigh_methods(searches, unseen)
+    methods, picked = weigh_methods(searches, unseen)
+    exhaustive = by_key(searches[YARDSTICK])
     first = runs[plans[0].folder].result
     return {
         **_conditions(first),
@@ -145,9 +144,9 @@ def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
             label: [plan.folder for plan in plans if plan.label == label] for label in searches
         },
         "warnings": warnings(methods),
-        "noise_sentence": noise_sentence(noise_floor(by_key(searches[YARDSTICK]))),
+        "noise_sentence": noise_sentence(noise_floor(exhaustive)),
         "sentences": {method.label: sentences(method) for method in methods},
-        **evidence(searches, unseen),
+        **evidence(methods, picked, exhaustive),
     }
 
 

@@ -199,10 +199,12 @@ def _candidate(name: str, exhaustive: Searches) -> CandidateMeans:
     return CandidateMeans(name, score, over_mean)
 
 
-def evidence(searches: Mapping[str, Sequence[Search]], unseen: bool = True) -> dict[str, Any]:
-    """Everything that follows from searches alone, as evidence.json holds it: plain dicts and lists."""
-    methods, picked = weigh_methods(searches, unseen)
-    exhaustive = by_key(searches[YARDSTICK])
+def evidence(
+    methods: Sequence[MethodEvidence],
+    picked: Mapping[str, Sequence[Pick]],
+    exhaustive: Searches,
+) -> dict[str, Any]:
+    """What `weigh_methods` found, as evidence.json holds it: plain dicts and lists."""
     return {
         "methods": [asdict(method) for method in methods],
         "picks": [

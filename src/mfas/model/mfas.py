@@ -99,6 +99,12 @@ class MFAS(nn.Module):
         alone = isinstance(self.head, RidgeHead) and self.head.streams == 1
         return ("tec",) if alone and "tec" in there else there
 
+    @property
+    def ridge(self) -> RidgeHead:
+        """The head of a model that is solved in closed form."""
+        assert isinstance(self.head, RidgeHead), "only a ridge head is solved, and has windows"
+        return self.head
+
     def encoded(self, stream: str, batch: Batch) -> Frames | None:
         """Frames of one encoder, "sec" or "tec": from the batch, or from the encoder itself."""
         encoder: Stream | None = getattr(self, stream)

@@ -34,7 +34,7 @@ from mfas.pretrain.objective import Objective
 from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
 from mfas.pretrain.transcripts import ErrorRates, error_rates
-from mfas.storage import read_json, write_json
+from mfas.storage import holds_begun_work, read_json, write_json
 from mfas.train import cpu_threads, derive_seed, make_accelerator
 
 SIZES = {"table1": TABLE1, "compact": COMPACT}
@@ -225,12 +225,8 @@ def _device(accelerator: Accelerator) -> str:
 
 def _check_folder(out: Path, recipe: PretrainRecipe, resume: bool) -> None:
     """Raise `RunError` unless `out` is free, or (with `resume`) holds a run of this very recipe."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not holds_begun_work(out, resume):
         return
-    if not out.is_dir():
-        raise RunError(f"{out}: is a file; name a folder with --out")
-    if not resume:
-        raise RunError(f"{out}: is not empty; add --resume to go on, or name another --out")
     if not (out / RECIPE).exists():
         raise RunError(f"{out}: holds no run to resume (no {RECIPE}); name another --out")
     if read_pretrain_recipe(out / RECIPE) != recipe:

@@ -125,7 +125,7 @@ class Recognizer:
         if not audio:
             raise AudioError("no recordings of the speaker; name some to adapt to")
         model = copy.deepcopy(self._model)
-        head = _ridge(model)
+        head = model.ridge
         rows = [features_F for one in audio for features_F in self._window_features(one)]
         head.adapt(head.make_voice(torch.stack(rows)))
         recordings = "1 recording" if len(audio) == 1 else f"{len(audio)} recordings"
@@ -146,11 +146,11 @@ class Recognizer:
         samples = prepare_samples(*audio) if isinstance(audio, tuple) else read_audio(audio)
         for batch in self._windows(segment(samples, views=False)):
             streams, masks = self._model.streams(joined(batch))
-            yield from _ridge(self._model).pool(streams, masks)
+            yield from self._model.ridge.pool(streams, masks)
 
     def _windows(self, segments: Segments) -> Iterator[Batch]:
         """Frames of the segments of one window after the other; so memory stays bounded."""
-        size = _ridge(self._model).context_segments
+        size = self._model.ridge.context_segments
         for first in range(0, len(segments), size):
             rows = slice(first, first + size)
             waveforms = Batch(
@@ -210,11 +210,6 @@ def audio_files(paths: Sequence[Path]) -> list[Path]:
             raise AudioError(f"{path}: no audio files in this folder; name files or another folder")
         found += sorted(below)
     return found
-
-
-def _ridge(model: MFAS) -> RidgeHead:
-    assert isinstance(model.head, RidgeHead), "only a ridge head has windows"
-    return model.head
 
 
 def _is_audio(path: Path) -> bool:

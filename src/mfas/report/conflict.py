@@ -5,7 +5,6 @@ SEC helps where words and prosody disagree (arXiv 2306.09361, section 5.1) is sa
 paired differences, whichever way it falls.
 """
 
-import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mfas.corpora.conflict import CONFLICT, EMOTIONS, KINDS
-from mfas.report.figures import BLUE, GREY, ORANGE, plain_style, png
-from mfas.report.page import render_page
-from mfas.storage import read_json, write_bytes, write_text
+from mfas.report.figure_page import write_figure_page
+from mfas.report.figures import BLUE, GREY, ORANGE
+from mfas.storage import read_json
 
 SEC_ONLY, TEC_ONLY, WITHOUT, SEARCHED = "SEC only", "TEC only", "without adjustment", "searched"
 STREAMS = (SEC_ONLY, TEC_ONLY)
@@ -33,18 +32,16 @@ PLACES = {
 def write_conflict(folder: Path) -> None:
     """Write report.html and conflict.png in `folder` from its conflict.json."""
     table = read_json(folder / "conflict.json")
-    with plain_style():
-        figure = png(draw_conflict(table))
-    write_bytes(folder / "conflict.png", figure)
-    page = render_page(
+    write_figure_page(
+        folder / "report.html",
+        folder / "conflict.png",
         "conflict.html.jinja",
+        lambda: draw_conflict(table),
         table=table,
-        figure=base64.b64encode(figure).decode(),
         findings=findings(table),
         columns=columns(table),
         emotions=EMOTIONS,
     )
-    write_text(folder / "report.html", page)
 
 
 def columns(table: dict[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ evidence.json and the search folders that it names enter (`mfas search --compare
 evidence.png leave. Every number is inner-validation UA, and the page says so.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mfas.report import wording
-from mfas.report.figures import BLUE, GREY, ORANGE, plain_style, png
-from mfas.report.page import render_page
+from mfas.report.figure_page import write_figure_page
+from mfas.report.figures import BLUE, GREY, ORANGE
 from mfas.report.reading import read_search_run
 from mfas.report.run import Search, SearchRun
 from mfas.report.trajectories import Trajectory, trajectories
-from mfas.storage import read_json, write_bytes, write_text
+from mfas.storage import read_json
 
 DIFFERENCES = {
     "over_mean": "average candidate",
@@ -39,15 +38,14 @@ def write_search_evidence(folder: Path) -> None:
         label: [read_search_run(folder / name) for name in names]
         for label, names in found["runs"].items()
     }
-    with plain_style():
-        figure = png(draw_evidence(found))
-    write_bytes(folder / "evidence.png", figure)
     first = next(iter(runs.values()))[0]
-    page = render_page(
+    write_figure_page(
+        folder / "report.html",
+        folder / "evidence.png",
         "search_evidence.html.jinja",
+        lambda: draw_evidence(found),
         found=found,
         differences=DIFFERENCES,
-        figure=base64.b64encode(figure).decode(),
         weighed=[shown for label, members in runs.items() if (shown := _weighed(label, members))],
         split=wording.split_words(first),
         condition=wording.condition_words(first),
@@ -59,7 +57,6 @@ def write_search_evidence(folder: Path) -> None:
         environment=first.environment,
         recipe=first.recipe,
     )
-    write_text(folder / "report.html", page)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ with its stamp; its sentences are what paired comparisons say, whichever way the
 stand in a table of their own, since they are of other corpora.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from rich.table import Table as RichTable
 
-from mfas.report.figures import BLUE, GREY, HEAT, ORANGE, plain_style, png
-from mfas.report.page import render_page
+from mfas.report.figure_page import write_figure_page
+from mfas.report.figures import BLUE, GREY, HEAT, ORANGE
 from mfas.report.scores import row_shares
 from mfas.report.wording import Stamp, protocol_words
-from mfas.storage import read_json, write_bytes, write_text
+from mfas.storage import read_json
 
 Table = dict[str, Any]
 BESIDE = 2  # confusion matrices in a line
@@ -30,20 +29,19 @@ BESIDE = 2  # confusion matrices in a line
 def write_study(folder: Path, name: str) -> tuple[Path, ...]:
     """Write the page and the figure of the study `name` in `folder` from its JSON; returns both."""
     table = read_json(folder / f"{name}.json")
-    with plain_style():
-        figure = png(DRAWINGS.get(name, draw_scores)(table))
-    write_bytes(folder / f"{name}.png", figure)
-    page = render_page(
+    page, image = folder / f"{name}.html", folder / f"{name}.png"
+    write_figure_page(
+        page,
+        image,
         "study.html.jinja",
+        lambda: DRAWINGS.get(name, draw_scores)(table),
         table=table,
-        figure=base64.b64encode(figure).decode(),
         sentences=sentences(table),
         stamps=[[stamp_of(row) for row in corpus["rows"]] for corpus in table["corpora"]],
         words=[[_words(row) for row in corpus["rows"]] for corpus in table["corpora"]],
         chosen=[[chosen(row) for row in corpus["rows"]] for corpus in table["corpora"]],
     )
-    write_text(folder / f"{name}.html", page)
-    return folder / f"{name}.html", folder / f"{name}.png"
+    return page, image
 
 
 def scores_table(table: Table) -> RichTable:

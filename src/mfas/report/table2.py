@@ -4,7 +4,6 @@ table2.json enters (`mfas reproduce table2`); report.html, table2.png and curves
 paper's claim is computed from the scores, either way.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mfas.report.figure_page import write_figure_page
 from mfas.report.figures import BLUE, GREY, ORANGE, plain_style, png
-from mfas.report.page import render_page
-from mfas.storage import read_json, write_bytes, write_text
+from mfas.storage import read_json, write_bytes
 
 WIDTH, HEIGHT = 240, 90  # of a curve's view box
 ALIVE = {
@@ -29,18 +28,17 @@ def write_table2(folder: Path) -> None:
     """Write report.html, table2.png and curves.png in `folder` from its table2.json."""
     table = read_json(folder / "table2.json")
     with plain_style():
-        figure = png(draw_table2(table))
         write_bytes(folder / "curves.png", png(draw_curves(table)))
-    write_bytes(folder / "table2.png", figure)
-    page = render_page(
+    write_figure_page(
+        folder / "report.html",
+        folder / "table2.png",
         "table2.html.jinja",
+        lambda: draw_table2(table),
         table=table,
-        figure=base64.b64encode(figure).decode(),
         verdicts=verdicts(table),
         panels=curves(table),
         view=(WIDTH, HEIGHT),
     )
-    write_text(folder / "report.html", page)
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:

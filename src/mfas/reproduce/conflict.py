@@ -20,6 +20,8 @@ from mfas.corpora import RULES, ConflictPlan, plan_conflict, synthesize_conflict
 from mfas.corpora.conflict import Cell
 from mfas.errors import RecipeError, RunError
 from mfas.evaluate import cross_validate
+from mfas.evaluate.experiment import NO_ENCODER
+from mfas.evaluate.replicates import other_weights
 from mfas.fusion import Strategy, distinct_candidates
 from mfas.report import write_conflict
 from mfas.report.conflict import SEARCHED, SEC_ONLY, TEC_ONLY, WITHOUT
@@ -84,7 +86,7 @@ def plan_bench(
             "bench conflict: name, seed, corpus.manifest and fusion.strategy are the bench's own; "
             "use --out, --seeds and --strategies"
         )
-    if "none" in (common.sec.encoder, common.tec.encoder):
+    if NO_ENCODER in (common.sec.encoder, common.tec.encoder):
         raise RecipeError("bench conflict: both encoders are needed; name one in place of none")
     if len(set(seeds)) < len(seeds) or min(seeds, default=-1) < 0:
         raise RecipeError("bench conflict: --seeds must be different numbers from 0 on")
@@ -98,8 +100,8 @@ def make_conditions(strategies: Sequence[str]) -> tuple[Condition, ...]:
     fixed = [str(Strategy.parse(text)) for text in dict.fromkeys(strategies)]
     alone = {"fusion": {"strategy": "none"}}
     return (
-        Condition(SEC_ONLY, "sec", {"tec": {"encoder": "none"}, **alone}),
-        Condition(TEC_ONLY, "tec", {"sec": {"encoder": "none"}, **alone}),
+        Condition(SEC_ONLY, "sec", {"tec": {"encoder": NO_ENCODER}, **alone}),
+        Condition(TEC_ONLY, "tec", {"sec": {"encoder": NO_ENCODER}, **alone}),
         Condition(WITHOUT, "without", alone),
         *(Condition(s, s.replace(":", "-"), {"fusion": {"strategy": s}}) for s in fixed),
         Condition(SEARCHED, SEARCHED, {}),
@@ -227,10 +229,13 @@ def _check_folder(bench: Bench) -> None:
 
 def _check_encoders(bench: Bench, results: dict[str, list[dict[str, Any]]]) -> None:
     """Raise `RunError` if runs that were kept had an encoder of the same name, other weights."""
-    for stream in ("sec", "tec"):
-        facts = [result["encoders"][stream] for runs in results.values() for result in runs]
-        if len({fact["fingerprint"] for fact in facts if fact is not None}) > 1:
-            raise RunError(
-                f"{bench.out}: the {stream.upper()} encoder has changed since it was begun; name "
-                "another --out"
-            )
+    for stream in other_weights(
+        placed
+        for runs in results.values()
+        for result in runs
+        for placed in result["encoders"].items()
+    ):
+        raise RunError(
+            f"{bench.out}: the {str(stream).upper()} encoder has changed since it was begun; name "
+            "another --out"
+        )

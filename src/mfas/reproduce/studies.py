@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfas.config import Recipe, parse_recipe
+from mfas.evaluate.experiment import NO_ENCODER
 from mfas.fusion import Strategy, distinct_candidates
 
 Values = dict[str, Any]
@@ -44,7 +45,7 @@ def _unadjusted(values: Values) -> None:
 
 
 def _sec_alone(values: Values) -> None:
-    values["tec"] = {"encoder": "none"}
+    values["tec"] = {"encoder": NO_ENCODER}
     _unadjusted(values)
 
 

@@ -18,10 +18,12 @@ from typing import Any
 from mfas.config import Recipe, read_recipe
 from mfas.errors import RecipeError, RunError
 from mfas.evaluate import cross_validate, verify_run
+from mfas.evaluate.experiment import NO_ENCODER
 from mfas.evaluate.replicates import (
     Replicates,
     compare_replicates,
     described,
+    other_weights,
     read_replicates,
     score_replicates,
 )
@@ -83,10 +85,13 @@ def run_study(
     return table
 
 
-def check_study(out: Path, name: str) -> list[str]:
+def check_study(
+    out: Path, name: str, verify: Callable[[Path], list[str]] = verify_run
+) -> list[str]:
     """What does not hold of the study `name` in `out`, one line each: its runs, then its table.
 
-    Raises `RunError` if its table or a run cannot be read.
+    `verify` is asked about every run; studies that share runs can share its answers. Raises `RunError`
+    if its table or a run cannot be read.
     """
     try:
         recorded = read_json(out / f"{name}.json")
@@ -98,7 +103,7 @@ def check_study(out: Path, name: str) -> list[str]:
         rows = STUDIES[name].rows(protocols)
         seeds = recorded["seeds"]
         folders = [_folder(c, row, seed) for c in corpora for row in rows for seed in seeds]
-        faults = [f"{folder}: {fault}" for folder in folders for fault in verify_run(out / folder)]
+        faults = [f"{folder}: {fault}" for folder in folders for fault in verify(out / folder)]
         again = _table(STUDIES[name], corpora, rows, seeds, out)
         files = recorded.pop("files")
         changed = [
@@ -129,7 +134,7 @@ def _require_fit(recipe: Recipe, rows: Sequence[Row]) -> None:
     """Raise `RecipeError` for a recipe that cannot be a corpus of the study."""
     if Path(recipe.name).name != recipe.name or recipe.name in (".", ".."):
         raise RecipeError(f"{recipe.name}: names a folder here; choose a --name without slashes")
-    if "none" in (recipe.sec.encoder, recipe.tec.encoder) and any(
+    if NO_ENCODER in (recipe.sec.encoder, recipe.tec.encoder) and any(
         r.model != AS_IT_IS for r in rows
     ):
         raise RecipeError(f"{recipe.name}: one encoder is none; a study of both needs two")
@@ -184,9 +189,10 @@ def _corpus(
     }
 
 
-def _require_own_run(row: Row, folder: Path, result: dict[str, Any], first: dict[str, Any]) -> None:
+def _require_own_run(
+    row: Row, folder: Path, recipe: Recipe, result: dict[str, Any], first: dict[str, Any]
+) -> None:
     """Raise `RunError` unless a run is that of its row and seed, measured as the row's first one."""
-    recipe = read_recipe(folder / "recipe.toml")
     own = recipe.name.endswith(f"-{row.slug}") and folder.name == f"{row.slug}-s{recipe.seed}"
     values = recipe.model_dump(mode="json", exclude_none=True)
     PROTOCOLS[row.protocol].change(values)
@@ -201,14 +207,13 @@ def _require_own_run(row: Row, folder: Path, result: dict[str, Any], first: dict
 
 def _require_the_same_encoders(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Raise `RunError` if runs that were kept had encoders of the same names, but other weights."""
-    fingerprints: dict[tuple[str, bool], set[str]] = {}
-    for row in rows:
-        for encoders in row["measured"]["encoders"]:
-            for stream, facts in encoders.items():
-                if facts is not None:
-                    place = stream, row["model"] == TEC_ALONE  # has TEC's encoder as its SEC
-                    fingerprints.setdefault(place, set()).add(facts["fingerprint"])
-    if any(len(found) > 1 for found in fingerprints.values()):
+    changed = other_weights(
+        ((stream, row["model"] == TEC_ALONE), facts)  # which has TEC's encoder as its SEC
+        for row in rows
+        for encoders in row["measured"]["encoders"]
+        for stream, facts in encoders.items()
+    )
+    if changed:
         raise RunError(f"{folder}: encoders have changed since it was begun; name another --out")
 
 
@@ -231,8 +236,9 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
     """What a row's runs say together, and how they were measured; all seeds share that."""
     results = [read_json(folder / "result.json") for folder in folders]
     first = results[0]
-    for folder, result in zip(folders, results, strict=True):
-        _require_own_run(row, folder, result, first)
+    recipes = [read_recipe(folder / "recipe.toml") for folder in folders]
+    for folder, recipe, result in zip(folders, recipes, results, strict=True):
+        _require_own_run(row, folder, recipe, result, first)
     strategies = [read_json(folder / "strategies.json") for folder in folders]
     return {
         "model": row.model,
@@ -241,7 +247,7 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "printed": MODELS[row.model].printed,
         "measured": {
             **{key: first[key] for key in SHARED},
-            "head": read_recipe(folders[0] / "recipe.toml").head.kind,
+            "head": recipes[0].head.kind,
             "encoders": [result["encoders"] for result in results],
         },
         **score_replicates(runs, first["classes"]),

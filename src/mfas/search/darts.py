@@ -11,14 +11,15 @@ the inner-validation utterances, with the weights of the last epoch.
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
-from mfas.fusion import LEVELS
+from mfas.fusion import LEVELS, Strategy
 from mfas.search.problem import SearchProblem, SearchResult
 from mfas.search.supernet import Supernet, ranked
-from mfas.train import derive_seed, train_step
+from mfas.train import Scores, derive_seed, train_step
 from mfas.train.loop import MicroBatch, micro_batch, part_losses, steps_of
 
 
@@ -28,19 +29,20 @@ def search_darts(problem: SearchProblem) -> SearchResult:
     mixture.train()
     started = time.perf_counter()
     scores = mixture.score_paths()
-    return SearchResult(
-        strategy=max(mixture.cell.heaviest(), key=lambda strategy: ranked(scores[strategy])),
-        method="darts",
-        scores={str(path): found.ua for path, found in scores.items()},
-        seconds=mixture.seconds + time.perf_counter() - started,
-        weights=mixture.cell.weights().tolist(),
-        trajectory=tuple(mixture.trajectory),
-        norms=tuple(mixture.norms),
-    )
+    heaviest = mixture.cell.heaviest()
+    return mixture.result(max(heaviest, key=lambda path: ranked(scores[path])), scores, started)
 
 
 class Mixture(Supernet):
     """A supernet whose operations are mixed, by weights that are learnt beside theirs."""
+
+    def result(
+        self, strategy: Strategy, scores: Mapping[Strategy, Scores], started: float, **found: Any
+    ) -> SearchResult:
+        """With the weights of the mixture, too."""
+        weights, trajectory = self.cell.weights().tolist(), tuple(self.trajectory)
+        found |= {"weights": weights, "trajectory": trajectory}
+        return super().result(strategy, scores, started, **found)
 
     def train_epoch(self, epoch: int) -> float:
         """A step of alpha and a step of the weights for every training batch."""

@@ -27,14 +27,10 @@ def search_perturbation(problem: SearchProblem) -> SearchResult:
     without = score_removals(mixture)
     kept = [missed_most(level, without) for level in LEVELS]
     scores = mixture.score_paths()
-    return SearchResult(
-        strategy=max(kept, key=lambda strategy: ranked(scores[strategy])),
-        method="perturbation",
-        scores={str(path): found.ua for path, found in scores.items()},
-        seconds=mixture.seconds + time.perf_counter() - started,
-        weights=mixture.cell.weights().tolist(),
-        trajectory=tuple(mixture.trajectory),
-        norms=tuple(mixture.norms),
+    return mixture.result(
+        max(kept, key=lambda strategy: ranked(scores[strategy])),
+        scores,
+        started,
         without={str(removed): found.ua for removed, found in without.items()},
     )
 

@@ -29,13 +29,8 @@ def search_single_path(problem: SearchProblem) -> SearchResult:
     paths.train()
     started = time.perf_counter()
     scores = paths.score_paths()
-    return SearchResult(
-        strategy=max(distinct_candidates(), key=lambda strategy: ranked(scores[strategy])),
-        method="single_path",
-        scores={str(path): found.ua for path, found in scores.items()},
-        seconds=paths.seconds + time.perf_counter() - started,
-        norms=tuple(paths.norms),
-    )
+    best = max(distinct_candidates(), key=lambda strategy: ranked(scores[strategy]))
+    return paths.result(best, scores, started)
 
 
 class Paths(Supernet):

@@ -8,8 +8,9 @@ inner-validation utterances (arXiv 2306.09361, section 5.1). How an epoch is tra
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.optim import AdamW, Optimizer
 
@@ -17,7 +18,7 @@ from mfas.fusion import LEVELS, FusionCell, Strategy
 from mfas.fusion.strategy import OPERATION_NAMES
 from mfas.model import MFAS
 from mfas.search.norms import Norms, operation_norms
-from mfas.search.problem import SearchProblem
+from mfas.search.problem import SearchProblem, SearchResult
 from mfas.train import (
     Checkpoint,
     Scores,
@@ -111,6 +112,19 @@ class Supernet:
             Strategy(level, operation): self.score(level, operation)
             for level, operation in itertools.product(LEVELS, OPERATION_NAMES)
         }
+
+    def result(
+        self, strategy: Strategy, scores: Mapping[Strategy, Scores], started: float, **found: Any
+    ) -> SearchResult:
+        """The answer `strategy` with what was recorded; `started`: when training was over."""
+        return SearchResult(
+            strategy=strategy,
+            method=self.method,
+            scores={str(path): own.ua for path, own in scores.items()},
+            seconds=self.seconds + time.perf_counter() - started,
+            norms=tuple(self.norms),
+            **found,
+        )
 
     def _finish_epoch(self, train_loss: float, started: float) -> None:
         seconds = time.perf_counter() - started  # without the norms: no searcher needs them

@@ -31,7 +31,7 @@ from mfas.heads import KernelRidge, RidgeHead, gaussian_kernel
 from mfas.heads.ridge import SMALLEST_DEVIATION, Condition
 from mfas.model import MFAS
 from mfas.train.data import SegmentSet
-from mfas.train.pooled import Pooled, by_utterance, pool_utterances, ridge_of, voices
+from mfas.train.pooled import Pooled, by_utterance, pool_utterances, voices
 from mfas.train.scores import Scores, scores_of
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -77,7 +77,7 @@ def solve_head(
     Penalty and temperature are chosen by leaving groups of `train` out, or on `chosen_on` if there are
     any. Raises `ManifestError` for more windows than a kernel matrix can hold.
     """
-    head = ridge_of(model)
+    head = model.ridge
     pooled = pool_utterances(model, data, train)
     if len(pooled.windows) > MOST_ROWS:
         raise ManifestError(

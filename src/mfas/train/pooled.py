@@ -45,7 +45,7 @@ def pool_utterances(model: MFAS, data: SegmentSet, utterances: Sequence[int]) ->
     With a folder for it, all utterances of `data` are pooled at once and kept, SEC and x' apart: folds
     that ask for the same strategy share them, and all strategies share SEC.
     """
-    segments = ridge_of(model).context_segments
+    segments = model.ridge.context_segments
     streams = model.read
     windows = data.windows_of(utterances, segments)
     if data.pooled is None:
@@ -77,7 +77,7 @@ def _key(model: MFAS, data: SegmentSet, stream: str) -> str:
     """Changes with the frames, and with whatever the model does to them before its head."""
     before = {"sec": ("projections.sec.",), "tec": ("cell.", "projections.")}[stream]
     read = ("sec",) if stream == "sec" else STREAMS
-    digest = hashlib.sha256(f"{stream} {ridge_of(model).context_segments}".encode())
+    digest = hashlib.sha256(f"{stream} {model.ridge.context_segments}".encode())
     for name in read:
         digest.update(f"{[str(path) for path in data.features.encoded.get(name, ())]}".encode())
     if stream == "tec" and model.cell is not None:
@@ -91,7 +91,7 @@ def _key(model: MFAS, data: SegmentSet, stream: str) -> str:
 @torch.no_grad()
 def _pool(model: MFAS, data: SegmentSet, windows: Sequence[Window], stream: str) -> Tensor:
     """Pooled frames of one stream of some windows, (W, F)."""
-    head = ridge_of(model)
+    head = model.ridge
     was_training = model.training
     model.eval()
     rows: dict[Window, Tensor] = {}
@@ -135,9 +135,3 @@ def voices(head: RidgeHead, pooled: Pooled, data: SegmentSet) -> Iterator[tuple[
     for speaker in sorted(set(speakers)):
         rows = [row for row, name in enumerate(speakers) if name == speaker]
         yield rows, head.make_voice(pooled.features_WF[rows])
-
-
-def ridge_of(model: MFAS) -> RidgeHead:
-    """The head of a model that is solved in closed form."""
-    assert isinstance(model.head, RidgeHead), "only a ridge head is solved in closed form"
-    return model.head
