@@ -1,12 +1,15 @@
 """A comparison runs every method with every seed, each in an ordinary search folder, and weighs them."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from mfas.errors import RecipeError, RunError
-from mfas.evaluate import compare_searches
+from mfas.evaluate import check_search_comparison, compare_searches
 from mfas.evaluate.search_comparison import default_methods, plan_searches
 from mfas.search import SEARCHERS
-from mfas.storage import read_json
+from mfas.storage import read_json, write_json
 
 CLOSED = ("--head.kind", "ridge", "--search.method", "exhaustive", "--evaluate.split", "groups:2")
 
@@ -141,3 +144,40 @@ def test_a_folder_that_holds_something_else_is_left_alone(compared, quick_recipe
         compare_searches(recipe, tmp_path / "notes.txt")
     with pytest.raises(RunError, match="was started with another recipe"):
         compare_searches(quick_recipe(*CLOSED, "--fusion.dim", "8"), out, seeds=(0, 1), resume=True)
+
+
+def test_evidence_verifies_and_what_was_changed_is_named(compared, tmp_path):
+    out = Path(shutil.copytree(compared[0], tmp_path / "copy"))
+    assert check_search_comparison(out) == []
+    found = read_json(out / "evidence.json")
+    found["methods"][0]["estimates"]["regret"]["mean"] = 0.0
+    found["sentences"]["random"][0] = "random search is best"
+    write_json(out / "evidence.json", found)
+    (out / "evidence.png").write_bytes(b"another picture")
+    picture, sentence, regret = check_search_comparison(out)
+    assert picture == "evidence.png: is missing, or has changed since it was made (hash differs)"
+    assert sentence.startswith("evidence.json: sentences: random 0 is random search is best, ")
+    assert regret.startswith("evidence.json: methods 0: estimates: regret: mean is 0.0, the runs ")
+
+
+def test_a_changed_score_of_a_search_is_found(compared, tmp_path):
+    out = Path(shutil.copytree(compared[0], tmp_path / "copy"))
+    path = out / "exhaustive-s1" / "strategies.json"
+    searches = read_json(path)
+    searches[0]["scores"]["last:sum"] += 0.01
+    write_json(path, searches)
+    assert any(fault.startswith("evidence.json: c") for fault in check_search_comparison(out))
+
+
+@pytest.mark.parametrize("damage", ["format", "runs", "exhaustive-s0"])
+def test_evidence_that_cannot_be_read_is_one_clear_line(compared, tmp_path, damage):
+    out = Path(shutil.copytree(compared[0], tmp_path / "copy"))
+    if damage == "exhaustive-s0":
+        shutil.rmtree(out / damage)
+    else:
+        found = read_json(out / "evidence.json")
+        del found[damage]
+        write_json(out / "evidence.json", found)
+    with pytest.raises(RunError) as caught:
+        check_search_comparison(out)
+    assert "\n" not in str(caught.value)

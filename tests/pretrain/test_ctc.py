@@ -142,16 +142,18 @@ def test_transcribe_evaluates_and_goes_back(config: EncoderConfig) -> None:
     samples=st.lists(st.integers(600, 60_000), min_size=1, max_size=3),
     masks=st.integers(0, 4),
     longest=st.integers(1, 40),
+    time_share=st.floats(0, 1),
     share=st.floats(0, 1),
     seed=st.integers(0, 1000),
 )
 def test_spec_augment_hides_no_more_than_it_may(
-    samples: list[int], masks: int, longest: int, share: float, seed: int
+    samples: list[int], masks: int, longest: int, time_share: float, share: float, seed: int
 ) -> None:
     objective = objective_of(
         CONFIGS["compact"],
         time_masks=masks,
         time_mask_frames=longest,
+        time_mask_share=time_share,
         feature_masks=masks,
         feature_mask_share=share,
     )
@@ -163,7 +165,7 @@ def test_spec_augment_hides_no_more_than_it_may(
         time_T, feature_F = hidden_TF[:, ~hidden_TF[-1]].any(1), hidden_TF[-1]
         assert not time_T[frames:].any()  # behind the end only bands are hidden
         assert feature_F.sum() <= masks * int(share * 80)
-        assert time_T.sum() <= min(masks * longest, 0.2 * frames)
+        assert time_T.sum() <= min(masks * longest, time_share * frames + 1e-3)
 
 
 def test_spec_augment_reaches_its_largest_widths_and_every_place() -> None:
@@ -224,23 +226,74 @@ def test_hidden_log_mel_is_the_mean_before_the_projection() -> None:
     torch.testing.assert_close(augmented.features_BTD, expected_BTD)
 
 
+def test_two_views_must_agree() -> None:
+    """The loss of both views together, by hand, from what each of them is classified as."""
+    objective = objective_of(CONFIGS["compact"], consistency=0.3, time_masks=3).train()
+    batch = batch_of([16_000, 9_500], ("SOME WORDS", "FEW"))
+    generator = torch.Generator().manual_seed(5)
+    views = [objective._augmented(batch, generator) for _ in range(2)]
+    one_BTK, other_BTK = (objective._classify(view).detach().double() for view in views)
+    disagreement = 0.0
+    for row, frames in enumerate(views[0].mask_BT.sum(1).tolist()):
+        for fixed_BTK, view_BTK in ((one_BTK, other_BTK), (other_BTK, one_BTK)):
+            fixed_TK, view_TK = fixed_BTK[row, :frames], view_BTK[row, :frames]
+            disagreement += float((fixed_TK.exp() * (fixed_TK - view_TK)).sum()) / 2 / 13
+    measured = run(objective, batch, 5)
+    assert disagreement > 0.001
+    assert measured["disagreement"].item() == pytest.approx(disagreement, rel=1e-3)
+    single = objective_of(CONFIGS["compact"], time_masks=3)
+    single.load_state_dict(objective.state_dict())
+    monitor = iter(views)
+    single._augmented = lambda *_: next(monitor)  # type: ignore[method-assign]
+    ctc_mean = sum(run(single.train(), batch)["ctc"] for _ in range(2)) / 2
+    torch.testing.assert_close(measured["ctc"], ctc_mean)
+    torch.testing.assert_close(measured["loss"], ctc_mean + 0.3 * measured["disagreement"])
+
+
+def test_views_that_are_the_same_agree_and_evaluation_has_one() -> None:
+    objective = objective_of(CONFIGS["compact"], consistency=1, time_masks=0, feature_masks=0)
+    plain = objective_of(CONFIGS["compact"], time_masks=0, feature_masks=0)
+    batch = batch_of([16_000, 9_500], ("SOME WORDS", "FEW"))
+    measured, expected = run(objective.train(), batch), run(plain.train(), batch)
+    torch.testing.assert_close(measured["disagreement"], torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(measured["loss"], expected["loss"])
+    assert "disagreement" not in run(objective.eval(), batch)
+
+
+def test_only_the_view_that_is_judged_learns_from_the_other() -> None:
+    """Held fixed, the other view takes no gradient, so each has that of one cross-entropy."""
+    generator = torch.Generator().manual_seed(0)
+    scores_BTK = torch.randn(2, 5, 4, generator=generator).requires_grad_()
+    mask_BT = torch.tensor([[True, True, True, False, False]]).expand(2, 5)
+    ctc._disagreement(scores_BTK.log_softmax(-1), mask_BT, ("AB", "AB")).backward()
+    chances_BTK = scores_BTK.detach().softmax(-1)
+    one_TK = (chances_BTK[0] - chances_BTK[1])[:3] / 2 / 2  # of KL(fixed, softmax(scores)), halved
+    torch.testing.assert_close(scores_BTK.grad[0, :3], one_TK)
+    torch.testing.assert_close(scores_BTK.grad[1, :3], -one_TK)
+    assert not scores_BTK.grad[:, 3:].any()
+
+
 @FRONTS
+@pytest.mark.parametrize("consistency", [0, 0.3], ids=["one view", "two views"])
 def test_two_processes_give_the_loss_and_gradient_of_one(
-    config: EncoderConfig, monkeypatch: pytest.MonkeyPatch
+    config: EncoderConfig, consistency: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    objective = objective_of(config).train()
+    objective = objective_of(config, consistency=consistency).train()
     batch = batch_of([16_000, 14_000, 9_500, 8_000], ("SOME WORDS", "MORE", "FEW", "A"))
     whole = run(objective, batch)
     whole["loss"].backward()
     gradient = [weight.grad.clone() for weight in objective.parameters()]
     characters = sum(map(len, batch.texts)) / 2
     frames = float(count_frames(objective.encoder, batch.samples_B).sum()) / 2
-    means = iter(2 * [characters, frames])  # over both processes, in the order that they are asked
+    if consistency:  # over both processes, in the order that they are asked
+        means = iter(2 * [2 * characters, 2 * frames, characters])
+    else:
+        means = iter(2 * [characters, frames])
     monkeypatch.setattr(ctc, "mean_over_processes", lambda _: torch.tensor(next(means)))
     objective.zero_grad()
     parts = [run(objective, rows_of(batch, first, first + 2)) for first in (0, 2)]
     (sum(part["loss"] for part in parts) / 2).backward()
-    for name in ("loss", "ctc", "blank_share"):
+    for name in whole:
         torch.testing.assert_close(sum(part[name] for part in parts) / 2, whole[name])
     for weight, expected in zip(objective.parameters(), gradient, strict=True):
         torch.testing.assert_close(weight.grad, expected, rtol=1e-4, atol=1e-5)

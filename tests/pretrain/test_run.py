@@ -22,10 +22,11 @@ from tensorboardX.proto.event_pb2 import Event
 from mfas.config import EncoderSection, read_pretrain_recipe, recipe_to_toml
 from mfas.encoders import COMPACT, TABLE1, load_encoder
 from mfas.errors import FailedError, ModelError, RecipeError, RunError
-from mfas.pretrain import pretrain, run, start_encoder
+from mfas.pretrain import pretrain, run, spelling, start_encoder
 from mfas.pretrain.batches import read_batch
 from mfas.pretrain.ctc import load_transcriber
 from mfas.pretrain.loop import Trainer
+from mfas.pretrain.spelling import weigh_spelling
 from mfas.storage import read_csv, read_json, sha256_of_file, write_csv
 
 OBJECTIVES = pytest.mark.parametrize("objective", ["continuous", "quantised", "ctc"])
@@ -33,6 +34,7 @@ KILLED = """
 import sys, time
 from mfas.cli import main
 from mfas.pretrain.loop import Trainer
+from mfas.pretrain.spelling import weigh_spelling
 step = Trainer._step
 def wait_at_seven(self, batch):
     if self.update == 7:
@@ -402,7 +404,25 @@ def test_error_rates_join_the_log_now_and_then(make_recipe, tmp_path):
     result = pretrain(recipe, tmp_path / "run")
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines if "cer" in line] == [4, 8]
-    assert result["held_out"]["utterances"] == 8
+    rates, plain = (result["held_out"][name] for name in ("rates", "plain"))
+    assert rates["utterances"] == plain["utterances"] == 8
+
+
+def test_the_head_that_is_kept_has_the_penalty_that_was_chosen(make_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        run, "weigh_spelling", lambda heard: replace(weigh_spelling(heard), blank_penalty=0.5)
+    )
+    result = pretrain(make_recipe(objective="ctc"), tmp_path / "held back")
+    monkeypatch.setattr(
+        run, "weigh_spelling", lambda heard: replace(weigh_spelling(heard), blank_penalty=0.0)
+    )
+    pretrain(make_recipe(objective="ctc"), tmp_path / "plain")
+    assert result["held_out"]["blank_penalty"] == 0.5
+    held_back, plain = (
+        load_transcriber(tmp_path / name).head.linear.bias for name in ("held back", "plain")
+    )
+    assert held_back[0].item() == pytest.approx(plain[0].item() - 0.5)
+    assert torch.equal(held_back[1:], plain[1:])
 
 
 def test_held_out_speech_is_transcribed_at_its_own_speed(make_recipe, tmp_path, monkeypatch):
@@ -412,10 +432,10 @@ def test_held_out_speech_is_transcribed_at_its_own_speed(make_recipe, tmp_path, 
         pieces.extend(plan)
         return read_batch(speech, plan)
 
-    monkeypatch.setattr(run, "read_batch", watched)
+    monkeypatch.setattr(spelling, "read_batch", watched)
     faster = ("--speech.speeds", "[1.5, 2.0]", "--optimize.updates", "1")
     result = pretrain(make_recipe(*faster, objective="ctc"), tmp_path / "run")
-    assert len(pieces) == result["held_out"]["utterances"] == 8
+    assert len(pieces) == result["held_out"]["plain"]["utterances"] == 8
     assert {piece.speed for piece in pieces} == {1}
 
 

@@ -1,6 +1,7 @@
 """The conflict bench: its rows, end to end at a tiny size, resumed, refused, and its sentences."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pytest
 from mfas.cli import main
 from mfas.corpora import ConflictPlan
 from mfas.corpora.conflict import KINDS
-from mfas.errors import RecipeError
+from mfas.errors import RecipeError, RunError
 from mfas.evaluate import verify_run
 from mfas.report.conflict import findings
 from mfas.reproduce import plan_bench
-from mfas.reproduce.conflict import make_conditions
+from mfas.reproduce.conflict import check_conflict, make_conditions
 from mfas.storage import read_json, write_json
 
 TINY = [
@@ -98,6 +99,40 @@ def test_the_bench_has_every_row_and_page(bench: Bench) -> None:
     assert (out / "conflict.png").read_bytes().startswith(b"\x89PNG")
 
 
+def changed(folder: Path, row: int, **values: Any) -> None:
+    """Another value in the table, as someone would write it who wants another one."""
+    table = read_json(folder / "conflict.json")
+    table["conditions"][row] |= values
+    write_json(folder / "conflict.json", table)
+
+
+def test_a_bench_verifies_and_what_was_changed_is_named(
+    bench: Bench, tmp_path: Path, capsys: Any
+) -> None:
+    out = Path(shutil.copytree(bench[0], tmp_path / "copy"))
+    assert check_conflict(out) == []
+    assert main(["verify", str(out)]) == 0
+    assert "conflict.json: every number follows from the runs" in capsys.readouterr().out
+    changed(out, 3, gain=None)
+    (out / "report.html").write_text("another page")
+    page, gain = check_conflict(out)
+    assert page == "report.html: is missing, or has changed since it was made (hash differs)"
+    assert gain.startswith("conflict.json: conditions 3: gain is None, the runs give {")
+    assert main(["verify", str(out)]) == 1
+    assert "gain is None" in capsys.readouterr().out
+
+
+def test_a_run_of_another_condition_is_not_taken_for_it(bench: Bench, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(bench[0], tmp_path / "copy"))
+    shutil.rmtree(out / "runs" / "searched-0")
+    shutil.copytree(out / "runs" / "last-sum-0", out / "runs" / "searched-0")
+    faults = check_conflict(out)
+    assert faults[0] == "runs/searched-0: recipe.toml: is not that of searched, seed 0"
+    (out / "runs" / "sec-0" / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"conflict\.json: cannot be checked \(.*predictions\.csv"):
+        check_conflict(out)
+
+
 def test_the_same_command_goes_on(bench: Bench, capsys: Any) -> None:
     out, run = bench
     before = read_json(out / "conflict.json")
@@ -108,6 +143,7 @@ def test_the_same_command_goes_on(bench: Bench, capsys: Any) -> None:
     assert run() == 0
     after = read_json(out / "conflict.json")
     for table in (before, after):
+        del table["files"]["report.html"]  # it says how long things took
         for row in table["conditions"]:
             row.pop("seconds")
     assert after == before

@@ -14,7 +14,7 @@ from mfas.errors import RecipeError, RunError
 from mfas.evaluate import crossval, verify_run
 from mfas.evaluate.replicates import compare_replicates, read_replicates
 from mfas.report.study import sentences
-from mfas.reproduce import STUDIES, check_study, run_study, studies_in
+from mfas.reproduce import STUDIES, check_study, run_study, tables_in
 from mfas.reproduce import study as study_module
 from mfas.reproduce.studies import MODELS, Row
 from mfas.storage import read_csv, read_json, write_csv, write_json
@@ -114,8 +114,9 @@ def test_figure_3_says_how_far_searches_agree(done: Path) -> None:
 
 
 def test_what_was_written_can_be_computed_again(done: Path) -> None:
-    assert studies_in(done) == ["table4", "fig3", "fig4"]
-    assert [check_study(done, name) for name in studies_in(done)] == [[], [], []]
+    tables = tables_in(done)
+    assert set(tables) == {"table4.json", "fig3.json", "fig4.json"}
+    assert all(check() == [] for check in tables.values())
 
 
 def test_a_changed_number_of_the_table_is_found(copied: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_changed_page_and_a_lost_row_are_found(copied: Path) -> None:
     assert lost["model"] == "searched"
     write_json(copied / "table4.json", table)
     faults = check_study(copied, "table4")
-    assert faults[0] == "table4.png: is missing, or has changed since the study (hash differs)"
+    assert faults[0] == "table4.png: is missing, or has changed since it was made (hash differs)"
     assert any(fault.startswith("table4.json: corpora 0: rows is ") for fault in faults)
 
 
@@ -266,7 +267,7 @@ def test_audit_says_what_each_leak_adds(
         assert c["sentence"] in said.replace("\n", " ")
     assert "OPTIMISTIC" in said
     assert main(["verify", str(out)]) == 0
-    assert "audit: every number follows from its runs" in capsys.readouterr().out
+    assert "audit.json: every number follows from the runs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["audit"], ["search", "--compare", "--out", "x"]])

@@ -1,6 +1,7 @@
 """Table 2: nine configurations from recipes or from code, the grid end to end, its page."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import soundfile
 
 from mfas.cli import main
 from mfas.config import read_pretrain_recipe
+from mfas.errors import RunError
 from mfas.report.table2 import verdicts
 from mfas.reproduce import CONFIGURATIONS, PRINTED, reproduce_table2, table2_recipe
-from mfas.storage import read_csv, read_json, write_csv
+from mfas.reproduce.table2 import check_table2
+from mfas.storage import read_csv, read_json, write_csv, write_json
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = [
@@ -108,6 +111,34 @@ def test_missing_probe_is_done_again(
     again = reproduce_table2(table2_recipe(speech, 4, TINY), [tone_corpus, valued_corpus], out)
     assert probe.exists()
     assert again == found
+
+
+def test_a_table_verifies_and_what_was_changed_is_named(
+    table: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: Any
+) -> None:
+    out = Path(shutil.copytree(table[0], tmp_path / "copy"))
+    assert main(["verify", str(out)]) == 0
+    assert "table2.json: every number follows from the runs" in capsys.readouterr().out
+    probe = out / "probes" / "k1-manifest.json"
+    write_json(probe, read_json(probe) | {"ua": 0.99})
+    shutil.copy(out / "pretrain" / "k2" / "model.safetensors", out / "pretrain" / "k1")
+    shutil.copy(out / "pretrain" / "k2" / "recipe.toml", out / "pretrain" / "k3")
+    (out / "curves.png").unlink()
+    recorded = read_json(out / "table2.json")
+    recorded["rows"][0]["failed"] = "collapsed"
+    write_json(out / "table2.json", recorded)
+    faults = check_table2(out)
+    assert faults[:4] == [
+        "pretrain/g2v2: has a result, but its row says that it failed",
+        "pretrain/k1: model.safetensors: has changed since the run (hash differs)",
+        "pretrain/k3: recipe.toml: is not that of its row",
+        "curves.png: is missing, or has changed since it was made (hash differs)",
+    ]
+    (ua,) = [fault for fault in faults if "probes: manifest: ua" in fault]
+    assert ua.endswith("the runs give 0.99")
+    (out / "pretrain" / "k4" / "log.jsonl").unlink()
+    with pytest.raises(RunError, match=r"table2\.json: cannot be checked \(.*log\.jsonl"):
+        check_table2(out)
 
 
 def test_other_recipe_is_refused(

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from argparse import Namespace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +156,10 @@ def pretrain(options: Namespace) -> int:
     if result is None:
         stdout().print(f"{out}: stopped at a checkpoint; go on with --resume", soft_wrap=True)
         return 0
-    rates = result["held_out"]
-    scored = f", CER {100 * rates['cer']:.1f} % on held-out speakers" if rates else ""
+    spelling = result["held_out"]
+    scored = (
+        f", CER {100 * spelling['rates']['cer']:.1f} % on held-out speakers" if spelling else ""
+    )
     stdout().print(
         f"{out}: {result['updates']} updates, loss {result['last']['loss']:.3f}{scored}; "
         f"use it as --sec.encoder {out} or --tec.encoder {out}",
@@ -242,19 +243,20 @@ def bench(options: Namespace) -> int:
 def verify(options: Namespace) -> int:
     """`mfas verify`."""
     from mfas.evaluate import verify_run
-    from mfas.reproduce import check_study, studies_in
+    from mfas.reproduce import tables_in
 
     run: Path = options.run_folder
-    studies = [] if (run / "result.json").is_file() else studies_in(run)
-    verified = cache(verify_run)  # studies share runs
-    found = [check_study(run, name, verified) for name in studies] or [verified(run)]
+    tables = {} if (run / "result.json").is_file() else tables_in(run)
+    found = [check() for check in tables.values()] or [verify_run(run)]
     faults = dict.fromkeys(fault for those in found for fault in those)
     for fault in faults:
         print(fault)
     if faults:
         raise FailedError(f"{run}: faults found: {len(faults)}; run it again")
-    tables = f"{', '.join(studies)}: every number follows from its runs, and " if studies else ""
-    print(f"{run}: {tables}every score follows from the predictions, every hash matches")
+    if tables:
+        print(f"{', '.join(tables)}: every number follows from the runs, every hash matches")
+    else:
+        print(f"{run}: every score follows from the predictions, every hash matches")
     return 0
 
 

@@ -115,8 +115,14 @@ class CtcSection(Section):
 
     time_masks: int = Field(2, ge=0, description="SpecAugment: masked spans of time a recording")
     time_mask_frames: int = Field(15, ge=1, description="longest of them, frames of 20 ms")
+    time_mask_share: float = Field(
+        0.2, ge=0, le=1, description="most frames of a recording that all spans of time hide"
+    )
     feature_masks: int = Field(2, ge=0, description="SpecAugment: masked bands of features")
     feature_mask_share: float = Field(0.1, ge=0, le=1, description="widest of them, share of all")
+    consistency: float = Field(
+        0.0, ge=0, description="weight of two augmented views' agreement (CR-CTC); 0: one view"
+    )
     validate_every: int = Field(500, ge=1, description="updates between looks at held-out speakers")
 
 

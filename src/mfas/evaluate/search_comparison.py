@@ -8,12 +8,12 @@ Exhaustive search is the yardstick of all others, so it takes part always; it tr
 know noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfas.config import Recipe, parse_recipe
+from mfas.config import Recipe, parse_recipe, read_recipe
 from mfas.config.experiment import SUPERNETS
 from mfas.errors import RecipeError, RunError
 from mfas.evaluate.crossval import search_folds
@@ -22,13 +22,15 @@ from mfas.evaluate.search_evidence import YARDSTICK, evidence, weigh_methods
 from mfas.evaluate.search_noise import noise_floor
 from mfas.evaluate.search_picks import by_key
 from mfas.evaluate.search_sentences import MEASURE, noise_sentence, sentences, warnings
+from mfas.evaluate.tables import reading_table, table_faults, write_table
 from mfas.report import write_search_evidence
 from mfas.report.reading import read_search_run
-from mfas.report.run import Conditions, Search
+from mfas.report.run import Conditions
 from mfas.search import SEARCHERS
-from mfas.storage import holds_begun_work, read_json, write_json
+from mfas.storage import holds_begun_work
 from mfas.train import Progress
 
+TABLE = "evidence.json"
 SEEDS = (0, 1, 2)
 
 
@@ -70,9 +72,19 @@ def compare_searches(
         search_folds(plan.recipe, out / plan.folder, (out / plan.folder).exists(), cache, progress)
     if progress is not None:
         progress("searches: done", len(plans), len(plans))
-    write_json(out / "evidence.json", gather(out, plans))
-    write_search_evidence(out)
-    return dict(read_json(out / "evidence.json"))
+    folders: dict[str, list[str]] = {}
+    for plan in plans:
+        folders.setdefault(plan.label, []).append(plan.folder)
+    return write_table(out / TABLE, gather(out, folders), lambda: write_search_evidence(out))
+
+
+def check_search_comparison(out: Path) -> list[str]:
+    """What does not hold of the evidence in `out`, one line each: does it follow from the searches?
+
+    Raises `RunError` if it or a search cannot be read.
+    """
+    with reading_table(out / TABLE) as recorded:
+        return table_faults(out / TABLE, recorded, gather(out, recorded["runs"]))
 
 
 def plan_searches(
@@ -125,24 +137,27 @@ def _check_folder(out: Path, plans: Sequence[Plan], resume: bool) -> None:
         raise RunError(f"{out}: holds no comparison to resume; name another --out")
 
 
-def gather(out: Path, plans: Sequence[Plan]) -> dict[str, Any]:
-    """What evidence.json holds: conditions, the facts of all searches, and the sentences they are worth."""
-    runs = {plan.folder: read_search_run(out / plan.folder) for plan in plans}
-    searches: dict[str, list[Search]] = {}
-    for plan in plans:
-        searches.setdefault(plan.label, []).extend(runs[plan.folder].searches)
-    unseen = plans[0].recipe.head.kind != "ridge"
-    methods, picked = weigh_methods(searches, unseen)
+def gather(out: Path, folders: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What evidence.json holds: conditions, the facts of all searches, and the sentences they are worth.
+
+    folders: by label, of the searches in `out`.
+    """
+    runs = {
+        label: [read_search_run(out / folder) for folder in own] for label, own in folders.items()
+    }
+    searches = {
+        label: [search for run in members for search in run.searches]
+        for label, members in runs.items()
+    }
+    recipes = [read_recipe(out / folder / "recipe.toml") for folder in folders[YARDSTICK]]
+    methods, picked = weigh_methods(searches, unseen=recipes[0].head.kind != "ridge")
     exhaustive = by_key(searches[YARDSTICK])
-    first = runs[plans[0].folder].result
     return {
-        **_conditions(first),
+        **_conditions(runs[YARDSTICK][0].result),
         "measure": MEASURE,
-        "seeds": sorted({plan.recipe.seed for plan in plans}),
+        "seeds": sorted({recipe.seed for recipe in recipes}),
         "folds": sorted({search.fold for search in searches[YARDSTICK]}),
-        "runs": {
-            label: [plan.folder for plan in plans if plan.label == label] for label in searches
-        },
+        "runs": {label: list(own) for label, own in folders.items()},
         "warnings": warnings(methods),
         "noise_sentence": noise_sentence(noise_floor(exhaustive)),
         "sentences": {method.label: sentences(method) for method in methods},

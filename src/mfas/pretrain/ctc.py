@@ -9,9 +9,14 @@ both widths are uniform from 0 to the largest, and hidden values are 0. On log-m
 are mel bands, before the projection, where 0 is the mean; on convolutions they are neighbouring
 features after the projection, as wav2vec 2.0 does. Time warping is left out.
 
-Choices: all spans of time of a recording together hide at most a fifth of its frames, each at most
-its share of that; the loss is the sum over utterances divided by the characters of the batch of all
-processes, so that every character counts the same.
+With `ctc.consistency` every recording is seen twice, hidden and dropped differently, and the two
+must agree (CR-CTC, Yao et al., arXiv 2410.05101): the mean of their CTC losses, plus the weighted
+consistency loss, half the sum over frames of the divergence of each view from the other one, which
+is held fixed.
+
+Choices: all spans of time of a recording together hide at most `ctc.time_mask_share` of its frames,
+each at most its part of that; losses are sums over utterances divided by the characters of the batch
+of all processes, so that every character counts the same.
 
 Shape legend: B rows of this process, N samples, T encoder frames, D width, M mel frames of 10 ms,
 F features or mel bands, K classes, S spans, L places (frames or features).
@@ -37,7 +42,6 @@ from mfas.pretrain.transcripts import BLANK, CHARACTERS, encode, greedy
 from mfas.storage import write_bytes
 
 HEAD_FILE = "ctc.safetensors"
-MOST_HIDDEN = 0.2  # of a recording's frames, by all spans of time together
 
 
 def fits(text: str, frames: int) -> bool:
@@ -70,6 +74,11 @@ class CtcHead(nn.Module):
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, K), always in float32."""
         return self.linear(self.dropout(hidden_BTD)).log_softmax(-1, dtype=torch.float32)
+
+    @torch.no_grad()
+    def penalise_blank(self, nats: float) -> None:
+        """Take `nats` from the score of the blank, for good (see `mfas.pretrain.spelling`)."""
+        self.linear.bias[BLANK] -= nats
 
     def save(self, folder: Path) -> None:
         """Write ctc.safetensors, with the characters in its metadata, whole or not at all."""
@@ -108,29 +117,52 @@ class CtcObjective(Objective):
     ) -> ObjectiveOutput:
         """CTC of a batch whose texts all fit; hides nothing in evaluation mode.
 
-        Measures: ctc, nats a character; blank_share, real frames whose best class is blank.
+        Measures: ctc, nats a character; blank_share, real frames whose best class is blank; with
+        two views also disagreement, the consistency loss before its weight, nats a character.
         """
-        start = self._augmented(batch, generator) if self.training else self._plain(batch)
-        log_probabilities_BTK = self._classify(start)
-        loss = _ctc_loss(log_probabilities_BTK, start.mask_BT, batch.texts)
-        blank_BT = (log_probabilities_BTK.argmax(-1) == BLANK) & start.mask_BT
-        blank_share = blank_BT.sum() / mean_over_processes(start.mask_BT.sum().float())
-        return ObjectiveOutput(loss, {"ctc": loss.detach(), "blank_share": blank_share})
+        views = self._views(batch, generator)
+        log_probabilities_BTK, mask_BT = self._classify(views), views.mask_BT
+        texts = batch.texts * (len(mask_BT) // len(batch.texts))
+        ctc = _ctc_loss(log_probabilities_BTK, mask_BT, texts)
+        blank_BT = (log_probabilities_BTK.argmax(-1) == BLANK) & mask_BT
+        blank_share = blank_BT.sum() / mean_over_processes(mask_BT.sum().float())
+        measures = {"ctc": ctc.detach(), "blank_share": blank_share}
+        if len(texts) == len(batch.texts):
+            return ObjectiveOutput(ctc, measures)
+        disagreement = _disagreement(log_probabilities_BTK, mask_BT, texts)
+        measures["disagreement"] = disagreement.detach()
+        return ObjectiveOutput(ctc + self.settings.consistency * disagreement, measures)
 
     @torch.no_grad()
-    def transcribe(self, batch: SpeechBatch) -> list[str]:
-        """Greedy transcripts, in evaluation mode."""
+    def log_probabilities(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
+        """(B, T, K) and the real frames of each row, (B,), in evaluation mode."""
         training = self.training
         self.eval()
         try:
             start = self._plain(batch)
-            return greedy(self._classify(start), start.mask_BT.sum(1))
+            return self._classify(start), start.mask_BT.sum(1)
         finally:
             self.train(training)
+
+    def transcribe(self, batch: SpeechBatch) -> list[str]:
+        """Greedy transcripts, in evaluation mode."""
+        return greedy(*self.log_probabilities(batch))
 
     def save_head(self, folder: Path) -> None:
         """Write the head beside the encoder's own files; see `load_transcriber`."""
         self.head.save(folder)
+
+    def _views(self, batch: SpeechBatch, generator: torch.Generator) -> Features:
+        """What is classified: the batch as it is, or augmented once, or twice, one after the other."""
+        if not self.training:
+            return self._plain(batch)
+        if self.settings.consistency == 0:
+            return self._augmented(batch, generator)
+        one, other = self._augmented(batch, generator), self._augmented(batch, generator)
+        return Features(
+            torch.cat([one.features_BTD, other.features_BTD]),
+            torch.cat([one.mask_BT, other.mask_BT]),
+        )
 
     def _plain(self, batch: SpeechBatch) -> Features:
         return self.encoder.front_end(batch.waveforms_BN, batch.samples_B)
@@ -170,7 +202,7 @@ class CtcObjective(Objective):
             drawn = torch.rand(size, generator=generator, device=generator.device)
             return batch.own_rows(drawn).to(frames_B.device)
 
-        share = MOST_HIDDEN / max(1, settings.time_masks)
+        share = settings.time_mask_share / max(1, settings.time_masks)
         longest_B = (frames_B * share).long().clamp(max=settings.time_mask_frames)
         time_BT = _spans(draw(settings.time_masks), longest_B, frames_B, frames)
         features_B = torch.full_like(frames_B, features)
@@ -195,17 +227,38 @@ def _ctc_loss(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, 
     assert len(texts) == len(mask_BT), "CTC needs a text for every row"
     classes = [encode(text) for text in texts]
     device = log_probabilities_BTK.device
-    lengths_B = torch.tensor([len(row) for row in classes], device=device)
     summed = F.ctc_loss(
         log_probabilities_BTK.transpose(0, 1),
         torch.tensor([number for row in classes for number in row], device=device),
         mask_BT.sum(1),
-        lengths_B,
+        torch.tensor([len(row) for row in classes], device=device),
         blank=BLANK,
         reduction="sum",
         zero_infinity=False,
     )
-    return summed / mean_over_processes(lengths_B.sum().float())
+    return summed / _characters(texts, device)
+
+
+def _disagreement(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, ...]) -> Tensor:
+    """Nats a character by which the second half of the rows differs from the first, symmetric.
+
+    Equation 3 of CR-CTC: both directions, halved; the distribution that a view is compared with
+    gets no gradient.
+    """
+    one_BTK, other_BTK = log_probabilities_BTK.chunk(2)
+    mask_BT = mask_BT[: len(one_BTK)]
+    to_one, to_other = (
+        F.kl_div(view_BTK, fixed_BTK.detach(), reduction="none", log_target=True)[mask_BT].sum()
+        for view_BTK, fixed_BTK in ((one_BTK, other_BTK), (other_BTK, one_BTK))
+    )
+    return (to_one + to_other) / 2 / _characters(texts[: len(one_BTK)], one_BTK.device)
+
+
+def _characters(texts: tuple[str, ...], device: torch.device) -> Tensor:
+    """How many characters there are to spell: a process's mean share of all."""
+    return mean_over_processes(
+        torch.tensor(float(sum(map(len, map(encode, texts)))), device=device)
+    )
 
 
 def _spans(drawn_BS2: Tensor, widest_B: Tensor, room_B: Tensor, places: int) -> Tensor:

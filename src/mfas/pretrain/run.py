@@ -3,7 +3,8 @@
 recipe.toml log.jsonl tensorboard/    from the start
 checkpoint.safetensors snapshot/      while it runs: where to go on, and the encoder so far
 config.json model.safetensors         at the end: the encoder, which `encoders` can load
-ctc.safetensors                       and the head that spells, if it was fine-tuned on transcripts
+ctc.safetensors                       and the head that spells, if it was fine-tuned on transcripts,
+                                      its blanks held back as suits held-out speakers best
 result.json                           what was done, on what, how fast, and the last measures
 """
 
@@ -24,7 +25,7 @@ from mfas import __version__
 from mfas.config import PretrainRecipe, StartSection, read_pretrain_recipe
 from mfas.encoders import COMPACT, TABLE1, Role, TransformerEncoder
 from mfas.errors import RecipeError, RunError
-from mfas.pretrain.batches import Plan, endless_plans, plan_crops, plan_recordings, read_batch
+from mfas.pretrain.batches import Plan, endless_plans, plan_crops, plan_recordings
 from mfas.pretrain.continuous import ContinuousObjective
 from mfas.pretrain.ctc import CtcObjective
 from mfas.pretrain.journal import CHECKPOINT, RECIPE, SNAPSHOT, Journal, Progress
@@ -33,7 +34,8 @@ from mfas.pretrain.material import Material, read_material
 from mfas.pretrain.objective import Objective
 from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
-from mfas.pretrain.transcripts import ErrorRates, error_rates
+from mfas.pretrain.spelling import Spoken, hear, plain_rates, weigh_spelling
+from mfas.pretrain.transcripts import ErrorRates
 from mfas.storage import holds_begun_work, read_json, write_json
 from mfas.train import cpu_threads, derive_seed, make_accelerator
 
@@ -89,7 +91,7 @@ def _train(
         plans = partial(_plans, recipe, material.train, accelerator.num_processes)
         finished = trainer.run(material.train, plans, journal.write, journal.save, minutes)
     if finished and accelerator.is_main_process:
-        _finish(out, trainer, material, validate(), journal.lines[-1])
+        _finish(out, trainer, material, journal.lines[-1])
     return finished
 
 
@@ -145,30 +147,26 @@ def _plans(recipe: PretrainRecipe, speech: Speech, processes: int, update: int) 
     return endless_plans(plan_epoch, recipe.seed, update)
 
 
-def _error_rates(trainer: Trainer, held_out: Speech) -> ErrorRates | None:
-    """Of greedy transcripts of the held-out speakers; None without CTC or without speakers."""
+def _hear(trainer: Trainer, held_out: Speech) -> list[Spoken]:
+    """The held-out speakers through the head of CTC; empty without either of them."""
     objective = trainer.objective
     if not isinstance(objective, CtcObjective) or not len(held_out):
-        return None
-    plans = plan_recordings(held_out, trainer.recipe.optimize.batch_seconds, 1, seed=None)
-    references: list[str] = []
-    hypotheses: list[str] = []
-    for plan in plans:
-        batch = read_batch(held_out, plan).to(trainer.accelerator.device)
-        references += batch.texts
-        hypotheses += objective.transcribe(batch)
-    return error_rates(references, hypotheses)
+        return []
+    return hear(objective, held_out, trainer.recipe.optimize.batch_seconds)
 
 
-def _finish(
-    out: Path,
-    trainer: Trainer,
-    material: Material,
-    rates: ErrorRates | None,
-    last: dict[str, Any],
-) -> None:
+def _error_rates(trainer: Trainer, held_out: Speech) -> ErrorRates | None:
+    """Of greedy transcripts of the held-out speakers as they are; None where there are none."""
+    heard = _hear(trainer, held_out)
+    return plain_rates(heard) if heard else None
+
+
+def _finish(out: Path, trainer: Trainer, material: Material, last: dict[str, Any]) -> None:
     """Write the encoder and the result; what only an interrupted run needs goes."""
+    heard = _hear(trainer, material.held_out)
+    spelling = weigh_spelling(heard) if heard else None
     if isinstance(trainer.objective, CtcObjective):
+        trainer.objective.head.penalise_blank(spelling.blank_penalty if spelling else 0.0)
         trainer.objective.save_head(out)
     trainer.encoder.save(out)
     result = {
@@ -181,7 +179,7 @@ def _finish(
         "left_out": material.left_out,
         "audio_seconds": last["audio_seconds"],
         "seconds": last["seconds"],
-        "held_out": None if rates is None else dataclasses.asdict(rates),
+        "held_out": None if spelling is None else dataclasses.asdict(spelling),
         "last": last,
         "encoder_sha256": trainer.encoder.fingerprint(),
         "processes": trainer.accelerator.num_processes,

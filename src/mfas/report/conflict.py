@@ -29,10 +29,10 @@ PLACES = {
 }
 
 
-def write_conflict(folder: Path) -> None:
-    """Write report.html and conflict.png in `folder` from its conflict.json."""
+def write_conflict(folder: Path) -> tuple[Path, Path]:
+    """Write report.html and conflict.png in `folder` from its conflict.json; returns both."""
     table = read_json(folder / "conflict.json")
-    write_figure_page(
+    return write_figure_page(
         folder / "report.html",
         folder / "conflict.png",
         "conflict.html.jinja",

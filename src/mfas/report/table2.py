@@ -24,12 +24,13 @@ ALIVE = {
 SCORES = {"ua": "UA, %", "mse": "MSE, mean of V, A, D"}
 
 
-def write_table2(folder: Path) -> None:
-    """Write report.html, table2.png and curves.png in `folder` from its table2.json."""
+def write_table2(folder: Path) -> tuple[Path, ...]:
+    """Write report.html, table2.png and curves.png in `folder` from its table2.json; returns them."""
     table = read_json(folder / "table2.json")
+    drawn = folder / "curves.png"
     with plain_style():
-        write_bytes(folder / "curves.png", png(draw_curves(table)))
-    write_figure_page(
+        write_bytes(drawn, png(draw_curves(table)))
+    pages = write_figure_page(
         folder / "report.html",
         folder / "table2.png",
         "table2.html.jinja",
@@ -39,6 +40,7 @@ def write_table2(folder: Path) -> None:
         panels=curves(table),
         view=(WIDTH, HEIGHT),
     )
+    return *pages, drawn
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:

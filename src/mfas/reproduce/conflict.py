@@ -6,22 +6,24 @@ a figure leave. Each condition and seed is an ordinary cross-validation that lea
 
     corpus/                              the wav files and manifest.csv
     runs/<condition>-<seed>/             run folders
-    conflict.json report.html conflict.png    everything together, at the end
+    conflict.json report.html conflict.png    everything together, at the end; follows from the runs
 """
 
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfas.config import Recipe, read_recipe, recipe_to_toml
+from mfas.config import Recipe, parse_recipe, read_recipe, recipe_to_toml
 from mfas.corpora import RULES, ConflictPlan, plan_conflict, synthesize_conflict
 from mfas.corpora.conflict import Cell
 from mfas.errors import RecipeError, RunError
-from mfas.evaluate import cross_validate
+from mfas.evaluate import cross_validate, verify_run
 from mfas.evaluate.experiment import NO_ENCODER
 from mfas.evaluate.replicates import other_weights
+from mfas.evaluate.tables import reading_table, table_faults, write_table
 from mfas.fusion import Strategy, distinct_candidates
 from mfas.report import write_conflict
 from mfas.report.conflict import SEARCHED, SEC_ONLY, TEC_ONLY, WITHOUT
@@ -35,6 +37,7 @@ from mfas.reproduce.grid import (
 )
 from mfas.storage import read_json, write_json
 
+TABLE = "conflict.json"
 STRATEGIES = tuple(map(str, distinct_candidates()))
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -123,10 +126,42 @@ def bench_conflict(
         synthesize_conflict(manifest.parent, bench.plan)
     results = _run_all(bench, progress)
     _check_encoders(bench, results)
-    table = _table(bench, results)
-    write_json(bench.out / "conflict.json", table)
-    write_conflict(bench.out)
-    return table
+    return write_table(bench.out / TABLE, _table(bench, results), lambda: write_conflict(bench.out))
+
+
+def check_conflict(out: Path, verify: Callable[[Path], list[str]] = verify_run) -> list[str]:
+    """What does not hold of the bench in `out`, one line each: its runs, then its table.
+
+    `verify` is asked about every run. Raises `RunError` if its table or a run cannot be read.
+    """
+    with reading_table(out / TABLE) as recorded:
+        bench = _recorded_bench(out, recorded)
+        faults: list[str] = []
+        results: dict[str, list[dict[str, Any]]] = {}
+        for condition in bench.conditions:
+            for seed in bench.seeds:
+                folder = _run_folder(bench, condition, seed)
+                own = [*verify(folder), *_recipe_faults(bench, condition, seed)]
+                faults += [f"{folder.relative_to(out)}: {fault}" for fault in own]
+                results.setdefault(condition.name, []).append(read_json(folder / "result.json"))
+        _check_encoders(bench, results)
+        return [*faults, *table_faults(out / TABLE, recorded, _table(bench, results))]
+
+
+def _recorded_bench(out: Path, table: dict[str, Any]) -> Bench:
+    """The bench that a table says it is of."""
+    common = parse_recipe(tomllib.loads(table["recipe"]), origin=TABLE)
+    named = [row["name"] for row in table["conditions"]]
+    strategies = [name for name in named if name not in (SEC_ONLY, TEC_ONLY, WITHOUT, SEARCHED)]
+    plan = ConflictPlan(**table["plan"])
+    return Bench(plan, common, make_conditions(strategies), tuple(table["seeds"]), out)
+
+
+def _recipe_faults(bench: Bench, condition: Condition, seed: int) -> list[str]:
+    found = read_recipe(_run_folder(bench, condition, seed) / "recipe.toml")
+    if _anywhere(found) == _anywhere(condition.recipe(bench.common, seed)):
+        return []
+    return [f"recipe.toml: is not that of {condition.name}, seed {seed}"]
 
 
 def _run_all(bench: Bench, progress: Progress) -> dict[str, list[dict[str, Any]]]:
@@ -160,7 +195,7 @@ def _table(bench: Bench, results: dict[str, list[dict[str, Any]]]) -> dict[str, 
         "classes": dict(sorted(Counter(clip.label for clip in clips).items())),
         "labels": {f"{cell.words}/{cell.prosody}": rule.label(cell) for cell in cells.values()},
         "seeds": list(bench.seeds),
-        "recipe": recipe_to_toml(bench.common.model_copy(update={"corpus": _unplaced(bench)})),
+        "recipe": recipe_to_toml(_anywhere(bench.common)),
         "head": bench.common.head.kind,
         "protocol": _protocol(results),
         "ideal": {name: ideal_shares(bench.plan.rule, name) for name in known},
@@ -206,15 +241,17 @@ def _chosen(results: list[dict[str, Any]]) -> dict[str, int]:
     return dict(Counter(f"{s['level']}:{s['operation']}" for s in chosen).most_common())
 
 
-def _unplaced(bench: Bench) -> Any:
-    return bench.common.corpus.model_copy(update={"manifest": None})
+def _anywhere(recipe: Recipe) -> Recipe:
+    """`recipe` without where its corpus lies and how many work on it, which change no number."""
+    corpus = recipe.corpus.model_copy(update={"manifest": None})
+    return recipe.model_copy(
+        update={"corpus": corpus, "evaluate": recipe.evaluate.model_copy(update={"workers": 0})}
+    )
 
 
 def _check_folder(bench: Bench) -> None:
     """Raise `RunError` unless the folder is free or was begun with the same plan and recipe."""
-    anywhere = bench.common.evaluate.model_copy(update={"workers": 0})
-    recipe = bench.common.model_copy(update={"corpus": _unplaced(bench), "evaluate": anywhere})
-    begun = {"plan": asdict(bench.plan), "recipe": recipe_to_toml(recipe)}
+    begun = {"plan": asdict(bench.plan), "recipe": recipe_to_toml(_anywhere(bench.common))}
     path = bench.out / "begun.json"
     if path.exists():
         if read_json(path) != begun:

@@ -27,7 +27,7 @@ from mfas.evaluate.replicates import (
     read_replicates,
     score_replicates,
 )
-from mfas.evaluate.verify import TOLERANCE
+from mfas.evaluate.tables import reading_table, table_faults, write_table
 from mfas.report import write_study
 from mfas.reproduce.studies import (
     AS_IT_IS,
@@ -39,9 +39,8 @@ from mfas.reproduce.studies import (
     Row,
     Study,
 )
-from mfas.storage import read_json, sha256_of_file, write_json
+from mfas.storage import read_json
 
-FORMAT = 1  # of a study's JSON: counts up when older ones cannot be checked any more
 SHARED = ("protocol", "selection", "condition", "honest", "leaks", "classes", "n_utterances")
 SHOWN = (  # of each search
     *("fold", "seed", "method", "strategy", "levels", "operations", "weights", "scores"),
@@ -78,11 +77,7 @@ def run_study(
         folder = out / _folder(recipe.name, row, seed)
         cross_validate(own, folder, resume=folder.exists(), progress=progress)
     table = _table(study, [recipe.name for recipe in recipes], rows, seeds, out)
-    write_json(out / f"{name}.json", table)
-    files = [path.name for path in write_study(out, name)]
-    table["files"] = {file: sha256_of_file(out / file) for file in files}
-    write_json(out / f"{name}.json", table)
-    return table
+    return write_table(out / f"{name}.json", table, lambda: write_study(out, name))
 
 
 def check_study(
@@ -93,10 +88,7 @@ def check_study(
     `verify` is asked about every run; studies that share runs can share its answers. Raises `RunError`
     if its table or a run cannot be read.
     """
-    try:
-        recorded = read_json(out / f"{name}.json")
-        if recorded["format"] != FORMAT:
-            raise RunError(f"{out}/{name}.json: made by another version; run the study again")
+    with reading_table(out / f"{name}.json") as recorded:
         corpora = [corpus["name"] for corpus in recorded["corpora"]]
         first = recorded["corpora"][0]["rows"]
         protocols = tuple(row["protocol"] for row in first)
@@ -105,25 +97,7 @@ def check_study(
         folders = [_folder(c, row, seed) for c in corpora for row in rows for seed in seeds]
         faults = [f"{folder}: {fault}" for folder in folders for fault in verify(out / folder)]
         again = _table(STUDIES[name], corpora, rows, seeds, out)
-        files = recorded.pop("files")
-        changed = [
-            f"{file}: is missing, or has changed since the study (hash differs)"
-            for file, hashed in files.items()
-            if not (out / file).is_file() or sha256_of_file(out / file) != hashed
-        ]
-    except RunError:
-        raise
-    except (KeyError, IndexError, TypeError, AttributeError, OSError, ValueError) as error:
-        fault = " ".join(str(error).split())[:120]
-        raise RunError(
-            f"{out}/{name}.json: cannot be read ({fault}); run the study again"
-        ) from error
-    return [*faults, *changed, *_differences(recorded, again, f"{name}.json")]
-
-
-def studies_in(out: Path) -> list[str]:
-    """The names of the studies whose tables lie in `out`."""
-    return [name for name in STUDIES if (out / f"{name}.json").is_file()]
+        return [*faults, *table_faults(out / f"{name}.json", recorded, again)]
 
 
 def _folder(corpus: str, row: Row, seed: int) -> str:
@@ -152,7 +126,6 @@ def _table(
     study: Study, corpora: Sequence[str], rows: Sequence[Row], seeds: Sequence[int], out: Path
 ) -> dict[str, Any]:
     return {
-        "format": FORMAT,
         "study": study.name,
         "title": study.title,
         "seeds": list(seeds),
@@ -254,30 +227,3 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "strategies": [{key: found[key] for key in SHOWN} for seed in strategies for found in seed],
         "seconds": sum(result["seconds"] for result in results),
     }
-
-
-def _differences(recorded: Any, again: Any, place: str) -> list[str]:
-    """Where two tables differ, as paths into them."""
-    if isinstance(recorded, dict) and isinstance(again, dict):
-        keys = [*again, *(key for key in recorded if key not in again)]
-        return [
-            line
-            for key in keys
-            for line in _differences(recorded.get(key), again.get(key), f"{place}: {key}")
-        ]
-    if isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
-        pairs = enumerate(zip(recorded, again, strict=True))
-        return [line for i, (a, b) in pairs for line in _differences(a, b, f"{place} {i}")]
-    if recorded == again or _nearly(recorded, again):
-        return []
-    return [f"{place} is {_short(recorded)}, the runs give {_short(again)}"]
-
-
-def _nearly(recorded: Any, again: Any) -> bool:
-    numbers = isinstance(recorded, int | float) and isinstance(again, int | float)
-    return numbers and abs(recorded - again) <= TOLERANCE
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,32 +6,33 @@ same command goes on where it was interrupted. A configuration that collapses is
 
     pretrain/<configuration>/            what `mfas pretrain` leaves
     probes/<configuration>-<corpus>.json what the probes found
-    table2.json report.html table2.png   everything together, at the end
+    table2.json report.html table2.png   everything together, at the end; follows from the others
 """
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mfas.config import (
-    PretrainRecipe,
-    parse_values,
-    recipe_to_toml,
-)
+from mfas.config import PretrainRecipe, parse_values, read_pretrain_recipe, recipe_to_toml
 from mfas.corpora import Manifest, read_manifest
 from mfas.encoders import SpeechEncoder, TransformerEncoder
 from mfas.errors import FailedError, RecipeError, RunError
 from mfas.evaluate.pooling import pool_corpus, pool_log_mel
 from mfas.evaluate.probe import table2_probe
+from mfas.evaluate.tables import reading_table, table_faults, write_table
 from mfas.pretrain import pretrain, start_encoder
-from mfas.pretrain.journal import LOG
+from mfas.pretrain.journal import LOG, RECIPE
+from mfas.pretrain.run import RESULT
 from mfas.report import write_table2
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED, Configuration
 from mfas.storage import read_json, sha256_of_json, write_json
 
+TABLE, BEGUN = "table2.json", "begun.json"
 RANDOM, LOG_MEL = "random weights", "log-mel"
+BASELINES = {RANDOM: "random", LOG_MEL: "logmel"}
 CURVE_POINTS = 200  # of a log, in the page
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -69,69 +70,126 @@ def reproduce_table2(
     manifests = _manifests(corpora)
     _check_folder(out, common, manifests)
     total = len(CONFIGURATIONS)
-    rows = []
+    failed = {}
     for done, configuration in enumerate(CONFIGURATIONS):
         progress(f"table 2: {configuration.name}", done, total)
-        rows.append(_row(configuration, common, manifests, out, progress))
+        failed[configuration.name] = _run(configuration, common, manifests, out, progress)
     progress("table 2: baselines", total, total)
-    table = {
-        "recipe": common.model_dump(mode="json"),
-        "corpora": {name: _described(manifest) for name, manifest in manifests.items()},
-        "rows": rows,
-        "baselines": _baselines(common, manifests, out),
-        "printed": _printed(),
-    }
-    write_json(out / "table2.json", table)
-    write_table2(out)
-    return table
+    _run_baselines(common, manifests, out)
+    return write_table(out / TABLE, _table(out, failed), lambda: write_table2(out))
 
 
-def _row(
+def check_table2(out: Path) -> list[str]:
+    """What does not hold of the table in `out`, one line each: its encoders, then its numbers.
+
+    Probes are not run again: that takes the corpora. Raises `RunError` if a part cannot be read.
+    """
+    with reading_table(out / TABLE) as recorded:
+        failed = {row["name"]: row["failed"] for row in recorded["rows"]}
+        common = _begun_recipe(out)
+        faults = [
+            f"pretrain/{configuration.slug}: {fault}"
+            for configuration in CONFIGURATIONS
+            for fault in _run_faults(
+                out / "pretrain" / configuration.slug,
+                configuration.recipe(common),
+                failed.get(configuration.name),
+            )
+        ]
+        return [*faults, *table_faults(out / TABLE, recorded, _table(out, failed))]
+
+
+def _run_faults(folder: Path, recipe: PretrainRecipe, failed: str | None) -> list[str]:
+    faults = []
+    if read_pretrain_recipe(folder / RECIPE) != recipe:
+        faults.append(f"{RECIPE}: is not that of its row")
+    if failed is None:
+        encoder = TransformerEncoder.load(folder)
+        if encoder.fingerprint() != read_json(folder / RESULT)["encoder_sha256"]:
+            faults.append("model.safetensors: has changed since the run (hash differs)")
+    elif (folder / RESULT).exists():
+        faults.append("has a result, but its row says that it failed")
+    return faults
+
+
+def _run(
     configuration: Configuration,
     common: PretrainRecipe,
     manifests: dict[str, Manifest],
     out: Path,
     progress: Progress,
-) -> dict[str, Any]:
-    """Pretrain and probe one configuration."""
+) -> str | None:
+    """Pretrain and probe one configuration; returns why there is nothing to probe, if so."""
     folder = out / "pretrain" / configuration.slug
-    row: dict[str, Any] = {"name": configuration.name, "centres": configuration.centres}
     try:
-        result = pretrain(configuration.recipe(common), folder, resume=True, progress=progress)
+        pretrain(configuration.recipe(common), folder, resume=True, progress=progress)
     except FailedError as error:
-        return row | {"failed": str(error), "log": _curve(folder), "probes": {}}
+        return str(error)
     encoder = TransformerEncoder.load(folder).freeze()
-    probes = {
-        name: _probed(encoder, manifest, out / "probes" / f"{configuration.slug}-{name}.json")
-        for name, manifest in manifests.items()
-    }
-    return row | {"failed": None, "result": result, "log": _curve(folder), "probes": probes}
+    for name, manifest in manifests.items():
+        _probe(encoder, manifest, _probe_file(out, configuration.slug, name))
+    return None
 
 
-def _baselines(
-    common: PretrainRecipe, manifests: dict[str, Manifest], out: Path
-) -> list[dict[str, Any]]:
+def _run_baselines(common: PretrainRecipe, manifests: dict[str, Manifest], out: Path) -> None:
     """The same probes on what was not pretrained."""
     encoder = start_encoder(common.encoder, "continuous", common.seed, RANDOM).freeze()
-    rows = []
-    for name, slug, probed in (
-        (RANDOM, "random", encoder),
-        (LOG_MEL, "logmel", None),
-    ):
-        probes = {
-            corpus: _probed(probed, manifest, out / "probes" / f"{slug}-{corpus}.json")
-            for corpus, manifest in manifests.items()
-        }
-        rows.append({"name": name, "centres": None, "probes": probes})
-    return rows
+    for probed, slug in ((encoder, BASELINES[RANDOM]), (None, BASELINES[LOG_MEL])):
+        for name, manifest in manifests.items():
+            _probe(probed, manifest, _probe_file(out, slug, name))
 
 
-def _probed(encoder: SpeechEncoder | None, manifest: Manifest, path: Path) -> dict[str, Any]:
-    """What `path` holds, or the probes' findings, which then are written there."""
+def _probe(encoder: SpeechEncoder | None, manifest: Manifest, path: Path) -> None:
+    """Write the probes' findings to `path`, unless they are there."""
     if not path.exists():
         pooled = pool_log_mel(manifest) if encoder is None else pool_corpus(encoder, manifest)
         write_json(path, table2_probe(pooled, manifest))
-    return dict(read_json(path))
+
+
+def _probe_file(out: Path, slug: str, corpus: str) -> Path:
+    return out / "probes" / f"{slug}-{corpus}.json"
+
+
+def _table(out: Path, failed: Mapping[str, str | None]) -> dict[str, Any]:
+    """What table2.json holds, from the files of `out`; `failed`: why, by configuration, or None."""
+    corpora = read_json(out / BEGUN)["corpora"]
+    return {
+        "recipe": _begun_recipe(out).model_dump(mode="json"),
+        "corpora": corpora,
+        "rows": [_row(one, out, corpora, failed[one.name]) for one in CONFIGURATIONS],
+        "baselines": [
+            {"name": name, "centres": None, "probes": _probes(out, slug, corpora)}
+            for name, slug in BASELINES.items()
+        ],
+        "printed": _printed(),
+    }
+
+
+def _row(
+    configuration: Configuration, out: Path, corpora: Mapping[str, Any], failed: str | None
+) -> dict[str, Any]:
+    folder = out / "pretrain" / configuration.slug
+    row = {
+        "name": configuration.name,
+        "centres": configuration.centres,
+        "failed": failed,
+        "log": _curve(folder),
+    }
+    if failed is not None:
+        return row | {"probes": {}}
+    probes = _probes(out, configuration.slug, corpora)
+    return row | {"result": read_json(folder / RESULT), "probes": probes}
+
+
+def _probes(out: Path, slug: str, corpora: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: read_json(_probe_file(out, slug, name)) for name in corpora}
+
+
+def _begun_recipe(out: Path) -> PretrainRecipe:
+    """What the nine runs of `out` share."""
+    return parse_values(
+        PretrainRecipe, tomllib.loads(read_json(out / BEGUN)["recipe"]), origin=BEGUN
+    )
 
 
 def _manifests(corpora: Sequence[Path]) -> dict[str, Manifest]:
@@ -147,7 +205,7 @@ def _check_folder(out: Path, common: PretrainRecipe, manifests: dict[str, Manife
     content = recipe_to_toml(common)
     corpora = {name: _described(manifest) for name, manifest in manifests.items()}
     begun = {"recipe": content, "corpora": corpora}
-    path = out / "begun.json"
+    path = out / BEGUN
     if path.exists():
         if read_json(path) != begun:
             raise RunError(f"{out}: was begun with another recipe or corpora; name another --out")
