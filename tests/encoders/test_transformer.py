@@ -1,6 +1,7 @@
 """Our own encoders: size, seed, seams, folder."""
 
 import json
+from dataclasses import replace
 
 import librosa
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from mfas.encoders import COMPACT, TABLE1, EncoderConfig, TransformerEncoder
 from mfas.encoders.front_ends import LogMel
+from mfas.encoders.layers import TransformerLayer
 from mfas.encoders.settings import LogMelSettings
 from mfas.errors import ModelError
 
@@ -158,3 +160,10 @@ def test_sec_needs_three_layers():
     assert TransformerEncoder(shallow, "tec").layers == (2,)
     with pytest.raises(ModelError, match="two: has 2 transformer layers but SEC needs 3"):
         TransformerEncoder(shallow, "sec")
+
+
+def test_dropout_leaves_attention_weights_alone() -> None:
+    layer = TransformerLayer(replace(COMPACT, dropout=0.5)).train()
+    hidden_BTD = torch.randn(2, 9, COMPACT.dim, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(layer._attend(hidden_BTD, None), layer._attend(hidden_BTD, None))
+    assert not torch.equal(layer(hidden_BTD, None).hidden_BTD, layer(hidden_BTD, None).hidden_BTD)

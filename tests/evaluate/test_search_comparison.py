@@ -155,7 +155,7 @@ def test_evidence_verifies_and_what_was_changed_is_named(compared, tmp_path):
     write_json(out / "evidence.json", found)
     (out / "evidence.png").write_bytes(b"another picture")
     picture, sentence, regret = check_search_comparison(out)
-    assert picture == "evidence.png: is missing, or has changed since it was made (hash differs)"
+    assert picture == "evidence.png: has changed since evidence.json was made (hash differs)"
     assert sentence.startswith("evidence.json: sentences: random 0 is random search is best, ")
     assert regret.startswith("evidence.json: methods 0: estimates: regret: mean is 0.0, the runs ")
 
@@ -166,7 +166,20 @@ def test_a_changed_score_of_a_search_is_found(compared, tmp_path):
     searches = read_json(path)
     searches[0]["scores"]["last:sum"] += 0.01
     write_json(path, searches)
-    assert any(fault.startswith("evidence.json: c") for fault in check_search_comparison(out))
+    first, *others = check_search_comparison(out)
+    assert first == (
+        "exhaustive-s1/strategies.json: has changed since evidence.json was made (hash differs)"
+    )
+    assert any(fault.startswith("evidence.json: candidates") for fault in others)
+
+
+def test_a_search_of_another_method_or_seed_is_not_taken_for_it(compared, tmp_path):
+    out = Path(shutil.copytree(compared[0], tmp_path / "copy"))
+    shutil.rmtree(out / "random-s1")
+    shutil.copytree(out / "random-s0", out / "random-s1")
+    assert "random-s1/recipe.toml: is not that of random in random-s1" in (
+        check_search_comparison(out)
+    )
 
 
 @pytest.mark.parametrize("damage", ["format", "runs", "exhaustive-s0"])

@@ -103,6 +103,7 @@ def make_recipe(speech_manifest: Path, tiny_folder: Path) -> Callable[..., Pretr
         "encoder": {"start": str(tiny_folder), "dropout": 0.1},
         "continuous": {"layers": 2, "mel_weight": 0.5},
         "quantised": {"dim": 16},
+        "ctc": {"consistency": 0.5},
         "mask": {"span": 4},
         "optimize": {
             "updates": 9,

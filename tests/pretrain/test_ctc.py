@@ -243,8 +243,8 @@ def test_two_views_must_agree() -> None:
     assert measured["disagreement"].item() == pytest.approx(disagreement, rel=1e-3)
     single = objective_of(CONFIGS["compact"], time_masks=3)
     single.load_state_dict(objective.state_dict())
-    monitor = iter(views)
-    single._augmented = lambda *_: next(monitor)  # type: ignore[method-assign]
+    one_after_the_other = iter(views)
+    single._augmented = lambda *_: next(one_after_the_other)  # type: ignore[method-assign]
     ctc_mean = sum(run(single.train(), batch)["ctc"] for _ in range(2)) / 2
     torch.testing.assert_close(measured["ctc"], ctc_mean)
     torch.testing.assert_close(measured["loss"], ctc_mean + 0.3 * measured["disagreement"])
@@ -260,14 +260,33 @@ def test_views_that_are_the_same_agree_and_evaluation_has_one() -> None:
     assert "disagreement" not in run(objective.eval(), batch)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_every_row_needs_its_text(training: bool) -> None:
+    objective = objective_of(CONFIGS["compact"], consistency=1).train(training)
+    with pytest.raises(AssertionError, match="a text for every row"):
+        run(objective, batch_of([16_000, 9_500], ("FEW",)))
+
+
+def test_two_views_in_half_precision_lose_little() -> None:
+    objective = objective_of(CONFIGS["compact"], consistency=0.5).train()
+    batch = batch_of([16_000, 9_500], ("SOME WORDS", "FEW"))
+    exact = run(objective, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = run(objective, batch)
+    rounded["loss"].backward()
+    for name in ("loss", "ctc", "disagreement"):
+        assert rounded[name].dtype == torch.float32
+        torch.testing.assert_close(rounded[name], exact[name], rtol=0.05, atol=0.01)
+
+
 def test_only_the_view_that_is_judged_learns_from_the_other() -> None:
     """Held fixed, the other view takes no gradient, so each has that of one cross-entropy."""
     generator = torch.Generator().manual_seed(0)
     scores_BTK = torch.randn(2, 5, 4, generator=generator).requires_grad_()
     mask_BT = torch.tensor([[True, True, True, False, False]]).expand(2, 5)
-    ctc._disagreement(scores_BTK.log_softmax(-1), mask_BT, ("AB", "AB")).backward()
+    ctc._summed_disagreement(scores_BTK.log_softmax(-1), mask_BT).backward()
     chances_BTK = scores_BTK.detach().softmax(-1)
-    one_TK = (chances_BTK[0] - chances_BTK[1])[:3] / 2 / 2  # of KL(fixed, softmax(scores)), halved
+    one_TK = (chances_BTK[0] - chances_BTK[1])[:3] / 2  # of KL(fixed, softmax(scores)), halved
     torch.testing.assert_close(scores_BTK.grad[0, :3], one_TK)
     torch.testing.assert_close(scores_BTK.grad[1, :3], -one_TK)
     assert not scores_BTK.grad[:, 3:].any()
@@ -285,10 +304,8 @@ def test_two_processes_give_the_loss_and_gradient_of_one(
     gradient = [weight.grad.clone() for weight in objective.parameters()]
     characters = sum(map(len, batch.texts)) / 2
     frames = float(count_frames(objective.encoder, batch.samples_B).sum()) / 2
-    if consistency:  # over both processes, in the order that they are asked
-        means = iter(2 * [2 * characters, 2 * frames, characters])
-    else:
-        means = iter(2 * [characters, frames])
+    frames *= 2 if consistency else 1
+    means = iter(2 * [characters, frames])  # over both processes, in the order that they are asked
     monkeypatch.setattr(ctc, "mean_over_processes", lambda _: torch.tensor(next(means)))
     objective.zero_grad()
     parts = [run(objective, rows_of(batch, first, first + 2)) for first in (0, 2)]

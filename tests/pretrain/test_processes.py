@@ -16,6 +16,7 @@ from mfas.pretrain import pretrain
 from mfas.storage import write_csv
 
 OBJECTIVES = ("continuous", "quantised", "ctc")
+TWO_VIEWS = ("--ctc.consistency", "0.5", "--ctc.time_masks", "4", "--ctc.time_mask_share", "0.3")
 # run every command of the list, one after the other, and write down how each ended
 WORKER = """
 import contextlib, io, json, os, sys
@@ -57,7 +58,7 @@ class Both:
 @pytest.fixture(scope="module")
 def recipes(make_recipe: Callable[..., PretrainRecipe], even_manifest: Path) -> dict[str, Any]:
     alike = ["--encoder.dropout", "0", "--speech.manifest", str(even_manifest)]
-    found = {name: make_recipe(*alike, objective=name) for name in OBJECTIVES}
+    found = {name: make_recipe(*alike, *TWO_VIEWS, objective=name) for name in OBJECTIVES}
     wild = ["--optimize.lr", "1e6", "--optimize.warmup", "0", "--optimize.updates", "30"]
     strict = ["--guards.effective_rank", "1000", "--optimize.log_every", "1"]
     played = ["--speech.speeds", "[0.9, 1.0, 1.1]", "--quantised.mel_weight", "0.5"]

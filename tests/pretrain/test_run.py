@@ -34,7 +34,6 @@ KILLED = """
 import sys, time
 from mfas.cli import main
 from mfas.pretrain.loop import Trainer
-from mfas.pretrain.spelling import weigh_spelling
 step = Trainer._step
 def wait_at_seven(self, batch):
     if self.update == 7:
@@ -404,8 +403,11 @@ def test_error_rates_join_the_log_now_and_then(make_recipe, tmp_path):
     result = pretrain(recipe, tmp_path / "run")
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines if "cer" in line] == [4, 8]
-    rates, plain = (result["held_out"][name] for name in ("rates", "plain"))
-    assert rates["utterances"] == plain["utterances"] == 8
+    spelt = result["held_out"]
+    assert spelt["utterances"] == spelt["plain"]["utterances"] == 8
+    measured = spelt["crosswise"] if spelt["blank_penalty"] else spelt["plain"]
+    assert spelt["cer"] == measured["cer"]
+    assert len(spelt["by_halves"]) == 2
 
 
 def test_the_head_that_is_kept_has_the_penalty_that_was_chosen(make_recipe, tmp_path, monkeypatch):

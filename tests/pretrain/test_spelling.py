@@ -46,15 +46,30 @@ def test_each_half_of_the_speakers_is_spelt_with_what_the_other_chose() -> None:
     shy = {"a": 0.4, "b": 1.4, "c": 0.4, "d": 1.4}  # halves: a c, b d
     heard = [spoken(speaker, nats, noise=1.6) for speaker, nats in shy.items()]
     spelling = weigh_spelling(heard)
+    assert spelling.by_halves == (0.5, 1.5)
     assert spelling.plain.cer == 1
-    assert spelling.rates.cer == 0.5  # with 1.5, a and c are right; with .5, b and d spell nothing
+    assert (
+        spelling.crosswise.cer == 0.5
+    )  # with 1.5, a and c are right; with .5, b and d spell nothing
     assert spelling.blank_penalty == 1.5
+    assert spelling.rates == spelling.crosswise
     assert spelling.rates.characters == 8
+
+
+def test_a_penalty_that_helps_its_own_half_alone_is_not_kept() -> None:
+    heard = [*[spoken("a", 0.4)] * 3, spoken("b", -1.0, noise=0.3)]
+    spelling = weigh_spelling(heard)
+    assert choose_penalty(heard) == 0.5
+    assert spelling.by_halves == (0.5, 0)
+    assert spelling.crosswise.cer > spelling.plain.cer
+    assert spelling.blank_penalty == 0
+    assert spelling.rates == spelling.plain
 
 
 def test_of_one_speaker_nothing_is_chosen() -> None:
     spelling = weigh_spelling([spoken("a", 0.4), spoken("a", 0.4)])
-    assert (spelling.blank_penalty, spelling.rates) == (0, spelling.plain)
+    assert (spelling.blank_penalty, spelling.crosswise) == (0, None)
+    assert spelling.rates == spelling.plain
     assert spelling.plain.cer == 1
 
 

@@ -116,7 +116,7 @@ def test_a_bench_verifies_and_what_was_changed_is_named(
     changed(out, 3, gain=None)
     (out / "report.html").write_text("another page")
     page, gain = check_conflict(out)
-    assert page == "report.html: is missing, or has changed since it was made (hash differs)"
+    assert page == "report.html: has changed since conflict.json was made (hash differs)"
     assert gain.startswith("conflict.json: conditions 3: gain is None, the runs give {")
     assert main(["verify", str(out)]) == 1
     assert "gain is None" in capsys.readouterr().out

@@ -147,7 +147,7 @@ def test_a_changed_page_and_a_lost_row_are_found(copied: Path) -> None:
     assert lost["model"] == "searched"
     write_json(copied / "table4.json", table)
     faults = check_study(copied, "table4")
-    assert faults[0] == "table4.png: is missing, or has changed since it was made (hash differs)"
+    assert faults[0] == "table4.png: has changed since table4.json was made (hash differs)"
     assert any(fault.startswith("table4.json: corpora 0: rows is ") for fault in faults)
 
 

@@ -156,10 +156,8 @@ def pretrain(options: Namespace) -> int:
     if result is None:
         stdout().print(f"{out}: stopped at a checkpoint; go on with --resume", soft_wrap=True)
         return 0
-    spelling = result["held_out"]
-    scored = (
-        f", CER {100 * spelling['rates']['cer']:.1f} % on held-out speakers" if spelling else ""
-    )
+    rates = result["held_out"]
+    scored = f", CER {100 * rates['cer']:.1f} % on held-out speakers" if rates else ""
     stdout().print(
         f"{out}: {result['updates']} updates, loss {result['last']['loss']:.3f}{scored}; "
         f"use it as --sec.encoder {out} or --tec.encoder {out}",

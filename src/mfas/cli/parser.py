@@ -231,7 +231,7 @@ def _add_bench(children: "argparse._SubParsersAction[OneLineParser]") -> None:
 
 def _add_runs(children: "argparse._SubParsersAction[OneLineParser]") -> None:
     verify = children.add_parser(
-        "verify", help="recompute every score and hash of a run, or of all runs of a study"
+        "verify", help="recompute every score and hash of a run, or every table of a folder of runs"
     )
     verify.add_argument("run_folder", type=Path, metavar="RUN")
     verify.set_defaults(run=commands.verify, takes_overrides=False)

@@ -8,7 +8,7 @@ Exhaustive search is the yardstick of all others, so it takes part always; it tr
 know noise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from mfas.search import SEARCHERS
 from mfas.storage import holds_begun_work
 from mfas.train import Progress
 
-TABLE = "evidence.json"
+TABLE, PAGES = "evidence.json", ("report.html", "evidence.png")
+FORMAT = 1  # of the table: counts up when older ones cannot be checked any more
 SEEDS = (0, 1, 2)
 
 
@@ -75,7 +76,8 @@ def compare_searches(
     folders: dict[str, list[str]] = {}
     for plan in plans:
         folders.setdefault(plan.label, []).append(plan.folder)
-    return write_table(out / TABLE, gather(out, folders), lambda: write_search_evidence(out))
+    found, files = gather(out, folders), _files(folders)
+    return write_table(out / TABLE, found, lambda: write_search_evidence(out), files)
 
 
 def check_search_comparison(out: Path) -> list[str]:
@@ -83,8 +85,26 @@ def check_search_comparison(out: Path) -> list[str]:
 
     Raises `RunError` if it or a search cannot be read.
     """
-    with reading_table(out / TABLE) as recorded:
-        return table_faults(out / TABLE, recorded, gather(out, recorded["runs"]))
+    with reading_table(out / TABLE, FORMAT) as recorded:
+        folders = recorded["runs"]
+        again, files = gather(out, folders), _files(folders)
+        return [*_search_faults(out, folders), *table_faults(out / TABLE, recorded, again, files)]
+
+
+def _search_faults(out: Path, folders: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Searches that are not what their labels and folders say."""
+    for label, own in folders.items():
+        for folder in own:
+            recipe = read_recipe(out / folder / "recipe.toml")
+            swept = f"darts-lr{recipe.search.alpha_lr:g}"
+            if label not in (recipe.search.method, swept) or folder != f"{label}-s{recipe.seed}":
+                yield f"{folder}/recipe.toml: is not that of {label} in {folder}"
+
+
+def _files(folders: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the hashes of evidence.json are of: its pages, and the searches, which hold none themselves."""
+    made_from = ("strategies.json", "recipe.toml", "folds.json", "utterances.csv")
+    return [*PAGES, *(f"{f}/{name}" for own in folders.values() for f in own for name in made_from)]
 
 
 def plan_searches(
@@ -153,6 +173,7 @@ def gather(out: Path, folders: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     methods, picked = weigh_methods(searches, unseen=recipes[0].head.kind != "ridge")
     exhaustive = by_key(searches[YARDSTICK])
     return {
+        "format": FORMAT,
         **_conditions(runs[YARDSTICK][0].result),
         "measure": MEASURE,
         "seeds": sorted({recipe.seed for recipe in recipes}),

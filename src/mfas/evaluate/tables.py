@@ -1,11 +1,12 @@
-"""Tables that follow from runs: written with the hashes of their pages, held against the runs again.
+"""Tables that follow from runs: written with hashes of their pages, held against the runs again.
 
 A table is a JSON file beside the runs that it is made of, with pages and figures that show it. Whoever
 makes one can make it again from the runs alone; what differs then is a fault.
 """
 
+import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,50 +15,58 @@ from mfas.errors import RunError
 from mfas.evaluate.verify import TOLERANCE
 from mfas.storage import read_json, sha256_of_file, write_json
 
-FORMAT = 1  # of the files: counts up when older ones cannot be checked any more
+HASHES = "files"  # the key of a table that holds them
+_UNREADABLE = (csv.Error, LookupError, TypeError, AttributeError, OSError, ValueError)
+_NOTHING = object()
 
 
 def write_table(
-    path: Path, content: Mapping[str, Any], draw: Callable[[], Iterable[Path]]
+    path: Path, content: Mapping[str, Any], draw: Callable[[], object], files: Sequence[str]
 ) -> dict[str, Any]:
-    """Write `content` to `path`, then the pages that `draw` makes from there; returns what `path` holds.
+    """Write `content` to `path`, and what `draw` makes from there; returns what `path` holds then.
 
-    That is the content, its format, and the hashes of the pages, which lie in the folder of `path`.
+    That is the content and the hashes of `files`: the pages, and what the content follows from where
+    that is not a run folder, which holds hashes itself. All lie in the folder of `path`, or below.
     """
-    table = {"format": FORMAT, **content}
-    write_json(path, table)
-    table["files"] = {page.name: sha256_of_file(page) for page in draw()}
-    write_json(path, table)
+    write_json(path, content)
+    draw()
+    write_json(path, {**content, HASHES: {f: sha256_of_file(path.parent / f) for f in files}})
     return dict(read_json(path))
 
 
 @contextmanager
-def reading_table(path: Path) -> Iterator[dict[str, Any]]:
-    """What `path` holds. Raises `RunError` if that, or anything read in the block, cannot be read."""
+def reading_table(path: Path, form: int) -> Iterator[dict[str, Any]]:
+    """What `path` holds. Raises `RunError` if that, or anything read in the block, cannot be read.
+
+    form: what its key "format" must say.
+    """
     try:
         table = read_json(path)
-        if table.get("format") != FORMAT:
+        if table.get("format") != form:
             raise RunError(f"{path}: made by another version; make it again")
         yield table
-    except RunError:
-        raise
-    except OSError as error:
-        fault = f"{error.filename}: {error.strerror}"
-        raise RunError(f"{path}: cannot be checked ({fault}); make it again") from error
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        fault = " ".join(str(error).split())[:120]
+    except _UNREADABLE as error:
+        fault = " ".join(str(error).split()) or type(error).__name__
         raise RunError(f"{path}: cannot be checked ({fault}); make it again") from error
 
 
-def table_faults(path: Path, table: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
-    """Where the `table` at `path` is not `again`, what its runs give now, one line each; and its pages."""
-    changed = [
-        f"{name}: is missing, or has changed since it was made (hash differs)"
-        for name, recorded in table["files"].items()
-        if not (path.parent / name).is_file() or sha256_of_file(path.parent / name) != recorded
-    ]
-    recorded = {key: value for key, value in table.items() if key not in ("format", "files")}
-    return [*changed, *_differences(recorded, json.loads(json.dumps(again)), path.name)]
+def table_faults(
+    path: Path, table: Mapping[str, Any], again: Mapping[str, Any], files: Sequence[str]
+) -> list[str]:
+    """Where the `table` at `path` is not `again`, what its runs give now, one line each.
+
+    files: as for `write_table`; their hashes are checked too.
+    """
+    faults = []
+    for name in files:
+        if name not in table[HASHES]:
+            faults.append(f"{path.name}: holds no hash of {name}")
+        elif not (path.parent / name).is_file():
+            faults.append(f"{name}: is missing")
+        elif sha256_of_file(path.parent / name) != table[HASHES][name]:
+            faults.append(f"{name}: has changed since {path.name} was made (hash differs)")
+    recorded = {key: value for key, value in table.items() if key != HASHES}
+    return [*faults, *_differences(recorded, json.loads(json.dumps(again)), path.name)]
 
 
 def _differences(recorded: Any, again: Any, place: str) -> list[str]:
@@ -67,7 +76,9 @@ def _differences(recorded: Any, again: Any, place: str) -> list[str]:
         return [
             line
             for key in keys
-            for line in _differences(recorded.get(key), again.get(key), f"{place}: {key}")
+            for line in _differences(
+                recorded.get(key, _NOTHING), again.get(key, _NOTHING), f"{place}: {key}"
+            )
         ]
     if isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
         pairs = enumerate(zip(recorded, again, strict=True))
@@ -83,5 +94,5 @@ def _nearly(recorded: Any, again: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = "missing" if value is _NOTHING else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

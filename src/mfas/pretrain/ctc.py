@@ -120,18 +120,21 @@ class CtcObjective(Objective):
         Measures: ctc, nats a character; blank_share, real frames whose best class is blank; with
         two views also disagreement, the consistency loss before its weight, nats a character.
         """
-        views = self._views(batch, generator)
-        log_probabilities_BTK, mask_BT = self._classify(views), views.mask_BT
-        texts = batch.texts * (len(mask_BT) // len(batch.texts))
-        ctc = _ctc_loss(log_probabilities_BTK, mask_BT, texts)
+        assert len(batch.texts) == len(batch.samples_B), "CTC needs a text for every row"
+        views = 2 if self.training and self.settings.consistency > 0 else 1
+        start = self._augmented(batch, generator, views) if self.training else self._plain(batch)
+        log_probabilities_BTK, mask_BT = self._classify(start), start.mask_BT
+        characters = _characters(batch.texts, mask_BT.device)  # of one view
+        summed = _summed_ctc(log_probabilities_BTK, mask_BT, batch.texts * views)
+        loss = ctc = summed / views / characters
         blank_BT = (log_probabilities_BTK.argmax(-1) == BLANK) & mask_BT
         blank_share = blank_BT.sum() / mean_over_processes(mask_BT.sum().float())
         measures = {"ctc": ctc.detach(), "blank_share": blank_share}
-        if len(texts) == len(batch.texts):
-            return ObjectiveOutput(ctc, measures)
-        disagreement = _disagreement(log_probabilities_BTK, mask_BT, texts)
-        measures["disagreement"] = disagreement.detach()
-        return ObjectiveOutput(ctc + self.settings.consistency * disagreement, measures)
+        if views == 2:
+            disagreement = _summed_disagreement(log_probabilities_BTK, mask_BT) / characters
+            loss = ctc + self.settings.consistency * disagreement
+            measures["disagreement"] = disagreement.detach()
+        return ObjectiveOutput(loss, measures)
 
     @torch.no_grad()
     def log_probabilities(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
@@ -152,36 +155,34 @@ class CtcObjective(Objective):
         """Write the head beside the encoder's own files; see `load_transcriber`."""
         self.head.save(folder)
 
-    def _views(self, batch: SpeechBatch, generator: torch.Generator) -> Features:
-        """What is classified: the batch as it is, or augmented once, or twice, one after the other."""
-        if not self.training:
-            return self._plain(batch)
-        if self.settings.consistency == 0:
-            return self._augmented(batch, generator)
-        one, other = self._augmented(batch, generator), self._augmented(batch, generator)
-        return Features(
-            torch.cat([one.features_BTD, other.features_BTD]),
-            torch.cat([one.mask_BT, other.mask_BT]),
-        )
-
     def _plain(self, batch: SpeechBatch) -> Features:
         return self.encoder.front_end(batch.waveforms_BN, batch.samples_B)
 
-    def _augmented(self, batch: SpeechBatch, generator: torch.Generator) -> Features:
-        """The front end's features with spans of time and bands hidden."""
+    def _augmented(
+        self, batch: SpeechBatch, generator: torch.Generator, views: int = 1
+    ) -> Features:
+        """The front end's features with spans of time and bands hidden; views one after the other."""
         front = self.encoder.front
         frames_B = count_frames(self.encoder, batch.samples_B)
+
+        def hidden(frames: int, features: int) -> Tensor:
+            shape = (frames, features)
+            drawn = [self._hidden(batch, frames_B, shape, generator) for _ in range(views)]
+            return torch.cat(drawn)
+
         if not isinstance(front, LogMel):
             plain = self._plain(batch)
-            hidden_BTF = self._hidden(batch, frames_B, plain.features_BTD.shape[1:], generator)
-            return Features(plain.features_BTD.masked_fill(hidden_BTF, 0), plain.mask_BT)
+            features_BTD, mask_BT = plain.features_BTD, plain.mask_BT.repeat(views, 1)
+            hidden_BTF = hidden(*features_BTD.shape[1:])
+            return Features(features_BTD.repeat(views, 1, 1).masked_fill(hidden_BTF, 0), mask_BT)
         log_mel_BMF = front.log_mel(batch.waveforms_BN)
         frames, bands = log_mel_BMF.shape[1] // STACK, log_mel_BMF.shape[2]
-        hidden_BTF = self._hidden(batch, frames_B, (frames, bands), generator)
-        hidden_BMF = hidden_BTF.repeat_interleave(STACK, dim=1)
-        log_mel_BMF = log_mel_BMF[:, : frames * STACK].masked_fill(hidden_BMF, 0)
+        hidden_BMF = hidden(frames, bands).repeat_interleave(STACK, dim=1)
+        log_mel_BMF = log_mel_BMF[:, : frames * STACK].repeat(views, 1, 1)
         mask_BT = torch.arange(frames, device=frames_B.device) < frames_B[:, None]
-        return Features(front.project(log_mel_BMF).masked_fill(~mask_BT[..., None], 0), mask_BT)
+        mask_BT = mask_BT.repeat(views, 1)
+        projected_BTD = front.project(log_mel_BMF.masked_fill(hidden_BMF, 0))
+        return Features(projected_BTD.masked_fill(~mask_BT[..., None], 0), mask_BT)
 
     def _hidden(
         self,
@@ -222,12 +223,11 @@ def load_transcriber(folder: Path) -> CtcObjective:
     return objective.eval()
 
 
-def _ctc_loss(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, ...]) -> Tensor:
-    """Nats a character; its mean over the processes is that of the batch of all of them."""
-    assert len(texts) == len(mask_BT), "CTC needs a text for every row"
+def _summed_ctc(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, ...]) -> Tensor:
+    """Nats, summed over the rows."""
     classes = [encode(text) for text in texts]
     device = log_probabilities_BTK.device
-    summed = F.ctc_loss(
+    return F.ctc_loss(
         log_probabilities_BTK.transpose(0, 1),
         torch.tensor([number for row in classes for number in row], device=device),
         mask_BT.sum(1),
@@ -236,11 +236,10 @@ def _ctc_loss(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, 
         reduction="sum",
         zero_infinity=False,
     )
-    return summed / _characters(texts, device)
 
 
-def _disagreement(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[str, ...]) -> Tensor:
-    """Nats a character by which the second half of the rows differs from the first, symmetric.
+def _summed_disagreement(log_probabilities_BTK: Tensor, mask_BT: Tensor) -> Tensor:
+    """Nats by which the second half of the rows differs from the first, symmetric, over all frames.
 
     Equation 3 of CR-CTC: both directions, halved; the distribution that a view is compared with
     gets no gradient.
@@ -251,14 +250,16 @@ def _disagreement(log_probabilities_BTK: Tensor, mask_BT: Tensor, texts: tuple[s
         F.kl_div(view_BTK, fixed_BTK.detach(), reduction="none", log_target=True)[mask_BT].sum()
         for view_BTK, fixed_BTK in ((one_BTK, other_BTK), (other_BTK, one_BTK))
     )
-    return (to_one + to_other) / 2 / _characters(texts[: len(one_BTK)], one_BTK.device)
+    return (to_one + to_other) / 2
 
 
 def _characters(texts: tuple[str, ...], device: torch.device) -> Tensor:
-    """How many characters there are to spell: a process's mean share of all."""
-    return mean_over_processes(
-        torch.tensor(float(sum(map(len, map(encode, texts)))), device=device)
-    )
+    """How many characters there are to spell: a process's mean share of all.
+
+    What is divided by it is a mean over the characters of all processes once their losses are averaged.
+    """
+    own = float(sum(len(encode(text)) for text in texts))
+    return mean_over_processes(torch.tensor(own, device=device))
 
 
 def _spans(drawn_BS2: Tensor, widest_B: Tensor, room_B: Tensor, places: int) -> Tensor:

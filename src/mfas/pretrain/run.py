@@ -34,7 +34,7 @@ from mfas.pretrain.material import Material, read_material
 from mfas.pretrain.objective import Objective
 from mfas.pretrain.quantised import QuantisedObjective
 from mfas.pretrain.speech import Speech
-from mfas.pretrain.spelling import Spoken, hear, plain_rates, weigh_spelling
+from mfas.pretrain.spelling import Spelling, Spoken, hear, plain_rates, weigh_spelling
 from mfas.pretrain.transcripts import ErrorRates
 from mfas.storage import holds_begun_work, read_json, write_json
 from mfas.train import cpu_threads, derive_seed, make_accelerator
@@ -179,7 +179,7 @@ def _finish(out: Path, trainer: Trainer, material: Material, last: dict[str, Any
         "left_out": material.left_out,
         "audio_seconds": last["audio_seconds"],
         "seconds": last["seconds"],
-        "held_out": None if spelling is None else dataclasses.asdict(spelling),
+        "held_out": None if spelling is None else _described(spelling),
         "last": last,
         "encoder_sha256": trainer.encoder.fingerprint(),
         "processes": trainer.accelerator.num_processes,
@@ -189,6 +189,11 @@ def _finish(out: Path, trainer: Trainer, material: Material, last: dict[str, Any
     write_json(out / RESULT, result)
     (out / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(out / SNAPSHOT, ignore_errors=True)
+
+
+def _described(spelling: Spelling) -> dict[str, Any]:
+    """cer, wer, utterances, characters of the head that is kept, and how its penalty came about."""
+    return dataclasses.asdict(spelling.rates) | dataclasses.asdict(spelling)
 
 
 @contextmanager

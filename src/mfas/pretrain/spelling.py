@@ -4,7 +4,7 @@ CTC favours the blank (Zeyer et al., arXiv 2105.14849), and a model that is used
 all the more on others: it drops letters. As decoders do, a constant is taken from the blank's score, the
 blank penalty. Choices: one of `PENALTIES`, that with the lowest character error rate; since held-out
 speakers choose it, the error rates with it are measured crosswise: each half of the speakers is spelt with
-the penalty that the other half chose.
+the penalty that the other half chose. Where that is no better than none, there is none.
 
 Shape legend: T encoder frames of one utterance, K classes.
 """
@@ -34,11 +34,20 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Spelling:
-    """blank_penalty: chosen on all held-out speakers; rates: with it, crosswise; plain: without it."""
+    """blank_penalty: what suits all held-out speakers; by_halves: what each half of them chose.
+
+    plain: error rates without a penalty. crosswise: with that of the other half; None of one speaker.
+    """
 
     blank_penalty: float
-    rates: ErrorRates
+    by_halves: tuple[float, ...]
     plain: ErrorRates
+    crosswise: ErrorRates | None
+
+    @property
+    def rates(self) -> ErrorRates:
+        """What to say of the head with `blank_penalty` in it."""
+        return self.crosswise if self.blank_penalty and self.crosswise else self.plain
 
 
 def hear(objective: CtcObjective, speech: Speech, batch_seconds: float) -> list[Spoken]:
@@ -69,11 +78,12 @@ def weigh_spelling(heard: Sequence[Spoken]) -> Spelling:
     plain = plain_rates(heard)
     speakers = sorted({spoken.speaker for spoken in heard})
     if len(speakers) < 2:
-        return Spelling(0.0, plain, plain)
+        return Spelling(0.0, (), plain, None)
     halves = [set(speakers[::2]), set(speakers[1::2])]
-    chosen = [choose_penalty([s for s in heard if s.speaker not in half]) for half in halves]
-    crosswise = _rates(heard, lambda speaker: chosen[0 if speaker in halves[0] else 1])
-    return Spelling(choose_penalty(heard), crosswise, plain)
+    chosen = tuple(choose_penalty([s for s in heard if s.speaker in half]) for half in halves)
+    crosswise = _rates(heard, lambda speaker: chosen[speaker in halves[0]])
+    penalty = choose_penalty(heard) if crosswise.cer < plain.cer else 0.0
+    return Spelling(penalty, chosen, plain, crosswise)
 
 
 def _rates(heard: Sequence[Spoken], penalty_of: Callable[[str], float]) -> ErrorRates:

@@ -29,10 +29,10 @@ PLACES = {
 }
 
 
-def write_conflict(folder: Path) -> tuple[Path, Path]:
-    """Write report.html and conflict.png in `folder` from its conflict.json; returns both."""
+def write_conflict(folder: Path) -> None:
+    """Write report.html and conflict.png in `folder` from its conflict.json."""
     table = read_json(folder / "conflict.json")
-    return write_figure_page(
+    write_figure_page(
         folder / "report.html",
         folder / "conflict.png",
         "conflict.html.jinja",

@@ -17,14 +17,10 @@ from mfas.storage import write_bytes, write_text
 
 def write_figure_page(
     page: Path, image: Path, template: str, draw: Callable[[], Figure], **content: Any
-) -> tuple[Path, Path]:
-    """Write what `draw` draws to `image`, and to `page` what `template` makes of it and `content`.
-
-    Returns both, the page first.
-    """
+) -> None:
+    """Write what `draw` draws to `image`, and to `page` what `template` makes of it and `content`."""
     with plain_style():
         figure = png(draw())
     write_bytes(image, figure)
     encoded = base64.b64encode(figure).decode()
     write_text(page, render_page(template, figure=encoded, **content))
-    return page, image

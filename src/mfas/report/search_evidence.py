@@ -31,15 +31,15 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of a share of tim
 LINES = ("-", "--", ":", "-.")
 
 
-def write_search_evidence(folder: Path) -> tuple[Path, Path]:
-    """Write report.html and evidence.png in `folder` from its evidence.json; returns both."""
+def write_search_evidence(folder: Path) -> None:
+    """Write report.html and evidence.png in `folder` from its evidence.json."""
     found = read_json(folder / "evidence.json")
     runs = {
         label: [read_search_run(folder / name) for name in names]
         for label, names in found["runs"].items()
     }
     first = next(iter(runs.values()))[0]
-    return write_figure_page(
+    write_figure_page(
         folder / "report.html",
         folder / "evidence.png",
         "search_evidence.html.jinja",

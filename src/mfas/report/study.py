@@ -26,12 +26,13 @@ Table = dict[str, Any]
 BESIDE = 2  # confusion matrices in a line
 
 
-def write_study(folder: Path, name: str) -> tuple[Path, Path]:
+def write_study(folder: Path, name: str) -> tuple[Path, ...]:
     """Write the page and the figure of the study `name` in `folder` from its JSON; returns both."""
     table = read_json(folder / f"{name}.json")
-    return write_figure_page(
-        folder / f"{name}.html",
-        folder / f"{name}.png",
+    page, image = folder / f"{name}.html", folder / f"{name}.png"
+    write_figure_page(
+        page,
+        image,
         "study.html.jinja",
         lambda: DRAWINGS.get(name, draw_scores)(table),
         table=table,
@@ -40,6 +41,7 @@ def write_study(folder: Path, name: str) -> tuple[Path, Path]:
         words=[[_words(row) for row in corpus["rows"]] for corpus in table["corpora"]],
         chosen=[[chosen(row) for row in corpus["rows"]] for corpus in table["corpora"]],
     )
+    return page, image
 
 
 def scores_table(table: Table) -> RichTable:

@@ -24,13 +24,12 @@ ALIVE = {
 SCORES = {"ua": "UA, %", "mse": "MSE, mean of V, A, D"}
 
 
-def write_table2(folder: Path) -> tuple[Path, ...]:
-    """Write report.html, table2.png and curves.png in `folder` from its table2.json; returns them."""
+def write_table2(folder: Path) -> None:
+    """Write report.html, table2.png and curves.png in `folder` from its table2.json."""
     table = read_json(folder / "table2.json")
-    drawn = folder / "curves.png"
     with plain_style():
-        write_bytes(drawn, png(draw_curves(table)))
-    pages = write_figure_page(
+        write_bytes(folder / "curves.png", png(draw_curves(table)))
+    write_figure_page(
         folder / "report.html",
         folder / "table2.png",
         "table2.html.jinja",
@@ -40,7 +39,6 @@ def write_table2(folder: Path) -> tuple[Path, ...]:
         panels=curves(table),
         view=(WIDTH, HEIGHT),
     )
-    return *pages, drawn
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:

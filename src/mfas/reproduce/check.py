@@ -1,4 +1,4 @@
-"""Does a folder of runs still say what its tables say? Whatever `mfas` puts together is checked here."""
+"""Do the runs of a folder still say what its tables say?"""
 
 from collections.abc import Callable
 from functools import cache, partial

@@ -37,7 +37,8 @@ from mfas.reproduce.grid import (
 )
 from mfas.storage import read_json, write_json
 
-TABLE = "conflict.json"
+TABLE, PAGES = "conflict.json", ("report.html", "conflict.png")
+FORMAT = 1  # of the table: counts up when older ones cannot be checked any more
 STRATEGIES = tuple(map(str, distinct_candidates()))
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -125,8 +126,12 @@ def bench_conflict(
         progress("conflict: corpus", 0, 1)
         synthesize_conflict(manifest.parent, bench.plan)
     results = _run_all(bench, progress)
-    _check_encoders(bench, results)
-    return write_table(bench.out / TABLE, _table(bench, results), lambda: write_conflict(bench.out))
+    for stream in _changed(results):
+        raise RunError(
+            f"{bench.out}: the {stream} encoder has changed since it was begun; name another --out"
+        )
+    table = _table(bench, results)
+    return write_table(bench.out / TABLE, table, lambda: write_conflict(bench.out), PAGES)
 
 
 def check_conflict(out: Path, verify: Callable[[Path], list[str]] = verify_run) -> list[str]:
@@ -134,7 +139,7 @@ def check_conflict(out: Path, verify: Callable[[Path], list[str]] = verify_run) 
 
     `verify` is asked about every run. Raises `RunError` if its table or a run cannot be read.
     """
-    with reading_table(out / TABLE) as recorded:
+    with reading_table(out / TABLE, FORMAT) as recorded:
         bench = _recorded_bench(out, recorded)
         faults: list[str] = []
         results: dict[str, list[dict[str, Any]]] = {}
@@ -144,8 +149,8 @@ def check_conflict(out: Path, verify: Callable[[Path], list[str]] = verify_run) 
                 own = [*verify(folder), *_recipe_faults(bench, condition, seed)]
                 faults += [f"{folder.relative_to(out)}: {fault}" for fault in own]
                 results.setdefault(condition.name, []).append(read_json(folder / "result.json"))
-        _check_encoders(bench, results)
-        return [*faults, *table_faults(out / TABLE, recorded, _table(bench, results))]
+        faults += [f"runs have different {stream} encoders" for stream in _changed(results)]
+        return [*faults, *table_faults(out / TABLE, recorded, _table(bench, results), PAGES)]
 
 
 def _recorded_bench(out: Path, table: dict[str, Any]) -> Bench:
@@ -189,6 +194,7 @@ def _table(bench: Bench, results: dict[str, list[dict[str, Any]]]) -> dict[str, 
     rule = RULES[bench.plan.rule]
     known = ("prosody", "words")
     return {
+        "format": FORMAT,
         "plan": asdict(bench.plan),
         "rule": rule.says,
         "utterances": len(clips),
@@ -251,28 +257,22 @@ def _anywhere(recipe: Recipe) -> Recipe:
 
 def _check_folder(bench: Bench) -> None:
     """Raise `RunError` unless the folder is free or was begun with the same plan and recipe."""
-    begun = {"plan": asdict(bench.plan), "recipe": recipe_to_toml(_anywhere(bench.common))}
+    recipe = _anywhere(bench.common)
     path = bench.out / "begun.json"
     if path.exists():
-        if read_json(path) != begun:
+        begun = read_json(path)
+        own = begun["plan"] == asdict(bench.plan)
+        if not own or parse_recipe(tomllib.loads(begun["recipe"]), origin=str(path)) != recipe:
             raise RunError(
                 f"{bench.out}: was begun with another plan or recipe; name another --out"
             )
         return
     if bench.out.exists() and any(bench.out.iterdir()):
         raise RunError(f"{bench.out}: is not empty and holds no bench; name another --out")
-    write_json(path, begun)
+    write_json(path, {"plan": asdict(bench.plan), "recipe": recipe_to_toml(recipe)})
 
 
-def _check_encoders(bench: Bench, results: dict[str, list[dict[str, Any]]]) -> None:
-    """Raise `RunError` if runs that were kept had an encoder of the same name, other weights."""
-    for stream in other_weights(
-        placed
-        for runs in results.values()
-        for result in runs
-        for placed in result["encoders"].items()
-    ):
-        raise RunError(
-            f"{bench.out}: the {str(stream).upper()} encoder has changed since it was begun; name "
-            "another --out"
-        )
+def _changed(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The streams whose encoders have the same name in all runs, but not the same weights."""
+    placed = (one for runs in results.values() for run in runs for one in run["encoders"].items())
+    return [str(stream).upper() for stream in other_weights(placed)]

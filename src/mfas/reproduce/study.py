@@ -41,6 +41,7 @@ from mfas.reproduce.studies import (
 )
 from mfas.storage import read_json
 
+FORMAT = 1  # of a study's JSON: counts up when older ones cannot be checked any more
 SHARED = ("protocol", "selection", "condition", "honest", "leaks", "classes", "n_utterances")
 SHOWN = (  # of each search
     *("fold", "seed", "method", "strategy", "levels", "operations", "weights", "scores"),
@@ -77,7 +78,7 @@ def run_study(
         folder = out / _folder(recipe.name, row, seed)
         cross_validate(own, folder, resume=folder.exists(), progress=progress)
     table = _table(study, [recipe.name for recipe in recipes], rows, seeds, out)
-    return write_table(out / f"{name}.json", table, lambda: write_study(out, name))
+    return write_table(out / f"{name}.json", table, lambda: write_study(out, name), _pages(name))
 
 
 def check_study(
@@ -88,7 +89,7 @@ def check_study(
     `verify` is asked about every run; studies that share runs can share its answers. Raises `RunError`
     if its table or a run cannot be read.
     """
-    with reading_table(out / f"{name}.json") as recorded:
+    with reading_table(out / f"{name}.json", FORMAT) as recorded:
         corpora = [corpus["name"] for corpus in recorded["corpora"]]
         first = recorded["corpora"][0]["rows"]
         protocols = tuple(row["protocol"] for row in first)
@@ -97,7 +98,11 @@ def check_study(
         folders = [_folder(c, row, seed) for c in corpora for row in rows for seed in seeds]
         faults = [f"{folder}: {fault}" for folder in folders for fault in verify(out / folder)]
         again = _table(STUDIES[name], corpora, rows, seeds, out)
-        return [*faults, *table_faults(out / f"{name}.json", recorded, again)]
+        return [*faults, *table_faults(out / f"{name}.json", recorded, again, _pages(name))]
+
+
+def _pages(name: str) -> tuple[str, str]:
+    return f"{name}.html", f"{name}.png"
 
 
 def _folder(corpus: str, row: Row, seed: int) -> str:
@@ -126,6 +131,7 @@ def _table(
     study: Study, corpora: Sequence[str], rows: Sequence[Row], seeds: Sequence[int], out: Path
 ) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         "study": study.name,
         "title": study.title,
         "seeds": list(seeds),

@@ -4,7 +4,7 @@ Speech to pretrain on and manifests of emotional corpora enter; table2.json, a p
 leave. Each of the nine encoders is pretrained into a folder of its own and probed on every corpus; the
 same command goes on where it was interrupted. A configuration that collapses is a row that says so.
 
-    pretrain/<configuration>/            what `mfas pretrain` leaves
+    pretrain/<configuration>/            what `mfas pretrain` leaves; failed.json if that is no encoder
     probes/<configuration>-<corpus>.json what the probes found
     table2.json report.html table2.png   everything together, at the end; follows from the others
 """
@@ -30,7 +30,9 @@ from mfas.report import write_table2
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED, Configuration
 from mfas.storage import read_json, sha256_of_json, write_json
 
-TABLE, BEGUN = "table2.json", "begun.json"
+TABLE, PAGES = "table2.json", ("report.html", "table2.png", "curves.png")
+FORMAT = 1  # of the table: counts up when older ones cannot be checked any more
+BEGUN, FAILED = "begun.json", "failed.json"
 RANDOM, LOG_MEL = "random weights", "log-mel"
 BASELINES = {RANDOM: "random", LOG_MEL: "logmel"}
 CURVE_POINTS = 200  # of a log, in the page
@@ -70,13 +72,12 @@ def reproduce_table2(
     manifests = _manifests(corpora)
     _check_folder(out, common, manifests)
     total = len(CONFIGURATIONS)
-    failed = {}
     for done, configuration in enumerate(CONFIGURATIONS):
         progress(f"table 2: {configuration.name}", done, total)
-        failed[configuration.name] = _run(configuration, common, manifests, out, progress)
+        _run(configuration, common, manifests, out, progress)
     progress("table 2: baselines", total, total)
     _run_baselines(common, manifests, out)
-    return write_table(out / TABLE, _table(out, failed), lambda: write_table2(out))
+    return write_table(out / TABLE, _table(out), lambda: write_table2(out), _files(out))
 
 
 def check_table2(out: Path) -> list[str]:
@@ -84,32 +85,37 @@ def check_table2(out: Path) -> list[str]:
 
     Probes are not run again: that takes the corpora. Raises `RunError` if a part cannot be read.
     """
-    with reading_table(out / TABLE) as recorded:
-        failed = {row["name"]: row["failed"] for row in recorded["rows"]}
+    with reading_table(out / TABLE, FORMAT) as recorded:
         common = _begun_recipe(out)
         faults = [
             f"pretrain/{configuration.slug}: {fault}"
             for configuration in CONFIGURATIONS
             for fault in _run_faults(
-                out / "pretrain" / configuration.slug,
-                configuration.recipe(common),
-                failed.get(configuration.name),
+                out / "pretrain" / configuration.slug, configuration.recipe(common)
             )
         ]
-        return [*faults, *table_faults(out / TABLE, recorded, _table(out, failed))]
+        again = _table(out)
+        return [*faults, *table_faults(out / TABLE, recorded, again, _files(out))]
 
 
-def _run_faults(folder: Path, recipe: PretrainRecipe, failed: str | None) -> list[str]:
+def _run_faults(folder: Path, recipe: PretrainRecipe) -> list[str]:
     faults = []
     if read_pretrain_recipe(folder / RECIPE) != recipe:
         faults.append(f"{RECIPE}: is not that of its row")
-    if failed is None:
+    if not (folder / FAILED).exists():
         encoder = TransformerEncoder.load(folder)
         if encoder.fingerprint() != read_json(folder / RESULT)["encoder_sha256"]:
             faults.append("model.safetensors: has changed since the run (hash differs)")
-    elif (folder / RESULT).exists():
-        faults.append("has a result, but its row says that it failed")
     return faults
+
+
+def _files(out: Path) -> list[str]:
+    """What the hashes of the table are of: its pages, and the small files that it is made from."""
+    made_from = [out / BEGUN, *sorted((out / "probes").glob("*.json"))]
+    for one in CONFIGURATIONS:
+        folder = out / "pretrain" / one.slug
+        made_from += [folder / LOG, folder / (FAILED if (folder / FAILED).exists() else RESULT)]
+    return [*PAGES, *(path.relative_to(out).as_posix() for path in made_from)]
 
 
 def _run(
@@ -118,17 +124,18 @@ def _run(
     manifests: dict[str, Manifest],
     out: Path,
     progress: Progress,
-) -> str | None:
-    """Pretrain and probe one configuration; returns why there is nothing to probe, if so."""
+) -> None:
+    """Pretrain and probe one configuration; if it fails, why it did is written beside its log."""
     folder = out / "pretrain" / configuration.slug
     try:
         pretrain(configuration.recipe(common), folder, resume=True, progress=progress)
     except FailedError as error:
-        return str(error)
+        write_json(folder / FAILED, {"failed": str(error)})
+        return
+    (folder / FAILED).unlink(missing_ok=True)
     encoder = TransformerEncoder.load(folder).freeze()
     for name, manifest in manifests.items():
         _probe(encoder, manifest, _probe_file(out, configuration.slug, name))
-    return None
 
 
 def _run_baselines(common: PretrainRecipe, manifests: dict[str, Manifest], out: Path) -> None:
@@ -150,13 +157,14 @@ def _probe_file(out: Path, slug: str, corpus: str) -> Path:
     return out / "probes" / f"{slug}-{corpus}.json"
 
 
-def _table(out: Path, failed: Mapping[str, str | None]) -> dict[str, Any]:
-    """What table2.json holds, from the files of `out`; `failed`: why, by configuration, or None."""
+def _table(out: Path) -> dict[str, Any]:
+    """What table2.json holds, from the files of `out`."""
     corpora = read_json(out / BEGUN)["corpora"]
     return {
+        "format": FORMAT,
         "recipe": _begun_recipe(out).model_dump(mode="json"),
         "corpora": corpora,
-        "rows": [_row(one, out, corpora, failed[one.name]) for one in CONFIGURATIONS],
+        "rows": [_row(one, out, corpora) for one in CONFIGURATIONS],
         "baselines": [
             {"name": name, "centres": None, "probes": _probes(out, slug, corpora)}
             for name, slug in BASELINES.items()
@@ -165,17 +173,16 @@ def _table(out: Path, failed: Mapping[str, str | None]) -> dict[str, Any]:
     }
 
 
-def _row(
-    configuration: Configuration, out: Path, corpora: Mapping[str, Any], failed: str | None
-) -> dict[str, Any]:
+def _row(configuration: Configuration, out: Path, corpora: Mapping[str, Any]) -> dict[str, Any]:
     folder = out / "pretrain" / configuration.slug
+    fault = read_json(folder / FAILED)["failed"] if (folder / FAILED).exists() else None
     row = {
         "name": configuration.name,
         "centres": configuration.centres,
-        "failed": failed,
+        "failed": fault,
         "log": _curve(folder),
     }
-    if failed is not None:
+    if fault is not None:
         return row | {"probes": {}}
     probes = _probes(out, configuration.slug, corpora)
     return row | {"result": read_json(folder / RESULT), "probes": probes}
@@ -202,17 +209,15 @@ def _manifests(corpora: Sequence[Path]) -> dict[str, Manifest]:
 
 def _check_folder(out: Path, common: PretrainRecipe, manifests: dict[str, Manifest]) -> None:
     """Raise `RunError` unless `out` is free or was begun with the same recipe and corpora."""
-    content = recipe_to_toml(common)
     corpora = {name: _described(manifest) for name, manifest in manifests.items()}
-    begun = {"recipe": content, "corpora": corpora}
     path = out / BEGUN
     if path.exists():
-        if read_json(path) != begun:
+        if read_json(path)["corpora"] != corpora or _begun_recipe(out) != common:
             raise RunError(f"{out}: was begun with another recipe or corpora; name another --out")
         return
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out}: is not empty and holds no table; name another --out")
-    write_json(path, begun)
+    write_json(path, {"recipe": recipe_to_toml(common), "corpora": corpora})
 
 
 def _described(manifest: Manifest) -> dict[str, Any]:
