@@ -182,8 +182,15 @@ def test_a_search_of_another_method_or_seed_is_not_taken_for_it(compared, tmp_pa
     )
 
 
-@pytest.mark.parametrize("damage", ["format", "runs", "exhaustive-s0"])
-def test_evidence_that_cannot_be_read_is_one_clear_line(compared, tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("format", "{out}/evidence.json: made by another version; make it again"),
+        ("runs", "{out}/evidence.json: cannot be checked ('runs'); make it again"),
+        ("exhaustive-s0", "{out}/exhaustive-s0: no such run folder; mfas crossval"),
+    ],
+)
+def test_evidence_that_cannot_be_read_is_one_clear_line(compared, tmp_path, damage, said):
     out = Path(shutil.copytree(compared[0], tmp_path / "copy"))
     if damage == "exhaustive-s0":
         shutil.rmtree(out / damage)
@@ -193,4 +200,5 @@ def test_evidence_that_cannot_be_read_is_one_clear_line(compared, tmp_path, dama
         write_json(out / "evidence.json", found)
     with pytest.raises(RunError) as caught:
         check_search_comparison(out)
+    assert str(caught.value).startswith(said.format(out=out))
     assert "\n" not in str(caught.value)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mfas.errors import RunError
+from mfas.errors import MfasError, RunError
 from mfas.evaluate.verify import TOLERANCE
 from mfas.storage import read_json, sha256_of_file, write_json
 
-HASHES = "files"  # the key of a table that holds them
+_HASHES = "files"  # the key of a table that holds them
 _UNREADABLE = (csv.Error, LookupError, TypeError, AttributeError, OSError, ValueError)
 _NOTHING = object()
 
@@ -30,13 +30,15 @@ def write_table(
     """
     write_json(path, content)
     draw()
-    write_json(path, {**content, HASHES: {f: sha256_of_file(path.parent / f) for f in files}})
+    write_json(path, {**content, _HASHES: {f: sha256_of_file(path.parent / f) for f in files}})
     return dict(read_json(path))
 
 
 @contextmanager
 def reading_table(path: Path, form: int) -> Iterator[dict[str, Any]]:
     """What `path` holds. Raises `RunError` if that, or anything read in the block, cannot be read.
+
+    What the block itself refuses is raised as it is.
 
     form: what its key "format" must say.
     """
@@ -45,6 +47,8 @@ def reading_table(path: Path, form: int) -> Iterator[dict[str, Any]]:
         if table.get("format") != form:
             raise RunError(f"{path}: made by another version; make it again")
         yield table
+    except MfasError:
+        raise
     except _UNREADABLE as error:
         fault = " ".join(str(error).split()) or type(error).__name__
         raise RunError(f"{path}: cannot be checked ({fault}); make it again") from error
@@ -59,13 +63,13 @@ def table_faults(
     """
     faults = []
     for name in files:
-        if name not in table[HASHES]:
+        if name not in table[_HASHES]:
             faults.append(f"{path.name}: holds no hash of {name}")
         elif not (path.parent / name).is_file():
             faults.append(f"{name}: is missing")
-        elif sha256_of_file(path.parent / name) != table[HASHES][name]:
+        elif sha256_of_file(path.parent / name) != table[_HASHES][name]:
             faults.append(f"{name}: has changed since {path.name} was made (hash differs)")
-    recorded = {key: value for key, value in table.items() if key != HASHES}
+    recorded = {key: value for key, value in table.items() if key != _HASHES}
     return [*faults, *_differences(recorded, json.loads(json.dumps(again)), path.name)]
 
 
