@@ -251,7 +251,7 @@ def test_audit_says_what_each_leak_adds(
         '[fusion]\nstrategy = "none"\n[head]\nkind = "ridge"\n'
     )
     out = tmp_path / "audit"
-    arguments = ["audit", str(recipe), "--seeds", "0", "--out", str(out)]
+    arguments = ["audit", str(recipe), "--seeds", "0", "1", "--out", str(out)]
     assert main([*arguments, "--evaluate.workers", "1"]) == 0
     said = capsys.readouterr().out
     table = read_json(out / "audit.json")
