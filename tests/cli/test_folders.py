@@ -31,7 +31,7 @@ def damage(path: Path, name: str) -> None:
         path.unlink()
     elif content == "half":
         whole = path.read_bytes()
-        path.write_bytes(whole[: len(whole) // 2])
+        path.write_bytes(whole[: len(whole) // 2].rstrip()[:-1])  # never at the end of a line
     else:
         path.write_bytes(content)
 

@@ -50,7 +50,10 @@ def compared(search_folder, quick_recipe):
                     search["norms"] = [[[1.0] * 8] * 3, [[0.0, *[2.5] * 7]] * 3]
             write_json(folder / "strategies.json", searches)
         out = folder.parent
-        write_json(out / "evidence.json", gather(out, plans))
+        folders = {plan.label: [] for plan in plans}
+        for plan in plans:
+            folders[plan.label].append(plan.folder)
+        write_json(out / "evidence.json", gather(out, folders))
         return out
 
     return make

@@ -232,7 +232,7 @@ def test_bad_wishes_are_refused(copied: Path, closed: Recipe, tmp_path: Path) ->
         run_study("table4", [other], SEEDS, ("honest",), copied)
     for torn in ("{}", '{"format": 1, "corp'):
         (copied / "table4.json").write_text(torn)
-        with pytest.raises(RunError, match="run the study again"):
+        with pytest.raises(RunError, match="make it again"):
             check_study(copied, "table4")
 
 
