@@ -226,9 +226,7 @@ def _row(row: Row, folders: Sequence[Path], runs: Replicates) -> dict[str, Any]:
         "printed": MODELS[row.model].printed,
         "measured": {
             **{key: first[key] for key in SHARED},
-            "leaks": first[
-                "leaks"
-            ],  # other seeds cut random folds elsewhere, and name other examples
+            "leaks": first["leaks"],  # random folds of other seeds name other examples
             "head": recipes[0].head.kind,
             "encoders": [result["encoders"] for result in results],
         },
