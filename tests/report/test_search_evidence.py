@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mfas.errors import RunError
-from mfas.evaluate.search_comparison import gather, plan_searches
+from mfas.evaluate.search_comparison import folders_of, gather, plan_searches
 from mfas.report import write_search_evidence
 from mfas.report.reading import read_search_run
 from mfas.report.search_evidence import DIFFERENCES, draw_evidence
@@ -50,10 +50,7 @@ def compared(search_folder, quick_recipe):
                     search["norms"] = [[[1.0] * 8] * 3, [[0.0, *[2.5] * 7]] * 3]
             write_json(folder / "strategies.json", searches)
         out = folder.parent
-        folders = {plan.label: [] for plan in plans}
-        for plan in plans:
-            folders[plan.label].append(plan.folder)
-        write_json(out / "evidence.json", gather(out, folders))
+        write_json(out / "evidence.json", gather(out, folders_of(plans)))
         return out
 
     return make

@@ -73,9 +73,7 @@ def compare_searches(
         search_folds(plan.recipe, out / plan.folder, (out / plan.folder).exists(), cache, progress)
     if progress is not None:
         progress("searches: done", len(plans), len(plans))
-    folders: dict[str, list[str]] = {}
-    for plan in plans:
-        folders.setdefault(plan.label, []).append(plan.folder)
+    folders = folders_of(plans)
     found, files = gather(out, folders), _files(folders)
     return write_table(out / TABLE, found, lambda: write_search_evidence(out), files)
 
@@ -96,8 +94,8 @@ def _search_faults(out: Path, folders: Mapping[str, Sequence[str]]) -> Iterator[
     for label, own in folders.items():
         for folder in own:
             recipe = read_recipe(out / folder / "recipe.toml")
-            swept = f"darts-lr{recipe.search.alpha_lr:g}"
-            if label not in (recipe.search.method, swept) or folder != f"{label}-s{recipe.seed}":
+            labels = (recipe.search.method, _swept(recipe.search.alpha_lr))
+            if label not in labels or folder != f"{label}-s{recipe.seed}":
                 yield f"{folder}/recipe.toml: is not that of {label} in {folder}"
 
 
@@ -121,7 +119,7 @@ def plan_searches(
         )
     labelled = [(method, ["--search.method", method]) for method in named]
     labelled += [
-        (f"darts-lr{rate:g}", ["--search.method", "darts", "--search.alpha_lr", repr(rate)])
+        (_swept(rate), ["--search.method", "darts", "--search.alpha_lr", repr(rate)])
         for rate in dict.fromkeys(alpha_lrs)
     ]
     values = recipe.model_dump(mode="json", exclude_none=True)
@@ -132,6 +130,19 @@ def plan_searches(
             overrides = [*keys, *twins, "--seed", str(seed)]
             plans.append(Plan(label, parse_recipe(values, overrides, origin=f"--compare {label}")))
     return plans
+
+
+def _swept(alpha_lr: float) -> str:
+    """The label of a rate of the sweep."""
+    return f"darts-lr{alpha_lr:g}"
+
+
+def folders_of(plans: Sequence[Plan]) -> dict[str, list[str]]:
+    """The folders of the searches of each label."""
+    folders: dict[str, list[str]] = {}
+    for plan in plans:
+        folders.setdefault(plan.label, []).append(plan.folder)
+    return folders
 
 
 def default_methods(recipe: Recipe) -> tuple[str, ...]:

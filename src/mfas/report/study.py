@@ -26,13 +26,12 @@ Table = dict[str, Any]
 BESIDE = 2  # confusion matrices in a line
 
 
-def write_study(folder: Path, name: str) -> tuple[Path, ...]:
-    """Write the page and the figure of the study `name` in `folder` from its JSON; returns both."""
+def write_study(folder: Path, name: str) -> None:
+    """Write the page and the figure of the study `name` in `folder` from its JSON."""
     table = read_json(folder / f"{name}.json")
-    page, image = folder / f"{name}.html", folder / f"{name}.png"
     write_figure_page(
-        page,
-        image,
+        folder / f"{name}.html",
+        folder / f"{name}.png",
         "study.html.jinja",
         lambda: DRAWINGS.get(name, draw_scores)(table),
         table=table,
@@ -41,7 +40,6 @@ def write_study(folder: Path, name: str) -> tuple[Path, ...]:
         words=[[_words(row) for row in corpus["rows"]] for corpus in table["corpora"]],
         chosen=[[chosen(row) for row in corpus["rows"]] for corpus in table["corpora"]],
     )
-    return page, image
 
 
 def scores_table(table: Table) -> RichTable:

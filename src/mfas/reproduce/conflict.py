@@ -27,6 +27,7 @@ from mfas.evaluate.tables import reading_table, table_faults, write_table
 from mfas.fusion import Strategy, distinct_candidates
 from mfas.report import write_conflict
 from mfas.report.conflict import SEARCHED, SEC_ONLY, TEC_ONLY, WITHOUT
+from mfas.reproduce.begun import BEGUN, begin
 from mfas.reproduce.grid import (
     Heard,
     compare_kinds,
@@ -35,7 +36,7 @@ from mfas.reproduce.grid import (
     score_cells,
     score_kinds,
 )
-from mfas.storage import read_json, write_json
+from mfas.storage import read_json
 
 TABLE, PAGES = "conflict.json", ("report.html", "conflict.png")
 FORMAT = 1  # of the table: counts up when older ones cannot be checked any more
@@ -155,7 +156,7 @@ def check_conflict(out: Path, verify: Callable[[Path], list[str]] = verify_run) 
 
 def _recorded_bench(out: Path, table: dict[str, Any]) -> Bench:
     """The bench that a table says it is of."""
-    common = parse_recipe(tomllib.loads(table["recipe"]), origin=TABLE)
+    common = _read_recipe(table["recipe"], TABLE)
     named = [row["name"] for row in table["conditions"]]
     strategies = [name for name in named if name not in (SEC_ONLY, TEC_ONLY, WITHOUT, SEARCHED)]
     plan = ConflictPlan(**table["plan"])
@@ -257,19 +258,17 @@ def _anywhere(recipe: Recipe) -> Recipe:
 
 def _check_folder(bench: Bench) -> None:
     """Raise `RunError` unless the folder is free or was begun with the same plan and recipe."""
-    recipe = _anywhere(bench.common)
-    path = bench.out / "begun.json"
-    if path.exists():
-        begun = read_json(path)
-        own = begun["plan"] == asdict(bench.plan)
-        if not own or parse_recipe(tomllib.loads(begun["recipe"]), origin=str(path)) != recipe:
-            raise RunError(
-                f"{bench.out}: was begun with another plan or recipe; name another --out"
-            )
-        return
-    if bench.out.exists() and any(bench.out.iterdir()):
-        raise RunError(f"{bench.out}: is not empty and holds no bench; name another --out")
-    write_json(path, {"plan": asdict(bench.plan), "recipe": recipe_to_toml(recipe)})
+    plan, recipe = asdict(bench.plan), _anywhere(bench.common)
+
+    def is_own(begun: dict[str, Any]) -> bool:
+        return begun["plan"] == plan and _read_recipe(begun["recipe"], BEGUN) == recipe
+
+    content = {"plan": plan, "recipe": recipe_to_toml(recipe)}
+    begin(bench.out, content, is_own, "bench", "plan or recipe")
+
+
+def _read_recipe(text: str, origin: str) -> Recipe:
+    return parse_recipe(tomllib.loads(text), origin=origin)
 
 
 def _changed(results: dict[str, list[dict[str, Any]]]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 from mfas.config import PretrainRecipe, parse_values, read_pretrain_recipe, recipe_to_toml
 from mfas.corpora import Manifest, read_manifest
 from mfas.encoders import SpeechEncoder, TransformerEncoder
-from mfas.errors import FailedError, RecipeError, RunError
+from mfas.errors import FailedError, RecipeError
 from mfas.evaluate.pooling import pool_corpus, pool_log_mel
 from mfas.evaluate.probe import table2_probe
 from mfas.evaluate.tables import reading_table, table_faults, write_table
@@ -27,12 +27,13 @@ from mfas.pretrain import pretrain, start_encoder
 from mfas.pretrain.journal import LOG, RECIPE
 from mfas.pretrain.run import RESULT
 from mfas.report import write_table2
+from mfas.reproduce.begun import BEGUN, begin
 from mfas.reproduce.configurations import CONFIGURATIONS, PRINTED, Configuration
 from mfas.storage import read_json, sha256_of_json, write_json
 
 TABLE, PAGES = "table2.json", ("report.html", "table2.png", "curves.png")
 FORMAT = 1  # of the table: counts up when older ones cannot be checked any more
-BEGUN, FAILED = "begun.json", "failed.json"
+FAILED = "failed.json"  # beside the log of a configuration that gave no encoder
 RANDOM, LOG_MEL = "random weights", "log-mel"
 BASELINES = {RANDOM: "random", LOG_MEL: "logmel"}
 CURVE_POINTS = 200  # of a log, in the page
@@ -86,7 +87,7 @@ def check_table2(out: Path) -> list[str]:
     Probes are not run again: that takes the corpora. Raises `RunError` if a part cannot be read.
     """
     with reading_table(out / TABLE, FORMAT) as recorded:
-        common = _begun_recipe(out)
+        common = _begun_recipe(read_json(out / BEGUN))
         faults = [
             f"pretrain/{configuration.slug}: {fault}"
             for configuration in CONFIGURATIONS
@@ -159,10 +160,11 @@ def _probe_file(out: Path, slug: str, corpus: str) -> Path:
 
 def _table(out: Path) -> dict[str, Any]:
     """What table2.json holds, from the files of `out`."""
-    corpora = read_json(out / BEGUN)["corpora"]
+    begun = read_json(out / BEGUN)
+    corpora = begun["corpora"]
     return {
         "format": FORMAT,
-        "recipe": _begun_recipe(out).model_dump(mode="json"),
+        "recipe": _begun_recipe(begun).model_dump(mode="json"),
         "corpora": corpora,
         "rows": [_row(one, out, corpora) for one in CONFIGURATIONS],
         "baselines": [
@@ -192,11 +194,9 @@ def _probes(out: Path, slug: str, corpora: Mapping[str, Any]) -> dict[str, Any]:
     return {name: read_json(_probe_file(out, slug, name)) for name in corpora}
 
 
-def _begun_recipe(out: Path) -> PretrainRecipe:
-    """What the nine runs of `out` share."""
-    return parse_values(
-        PretrainRecipe, tomllib.loads(read_json(out / BEGUN)["recipe"]), origin=BEGUN
-    )
+def _begun_recipe(begun: Mapping[str, Any]) -> PretrainRecipe:
+    """What the nine runs of a folder share."""
+    return parse_values(PretrainRecipe, tomllib.loads(begun["recipe"]), origin=BEGUN)
 
 
 def _manifests(corpora: Sequence[Path]) -> dict[str, Manifest]:
@@ -210,14 +210,12 @@ def _manifests(corpora: Sequence[Path]) -> dict[str, Manifest]:
 def _check_folder(out: Path, common: PretrainRecipe, manifests: dict[str, Manifest]) -> None:
     """Raise `RunError` unless `out` is free or was begun with the same recipe and corpora."""
     corpora = {name: _described(manifest) for name, manifest in manifests.items()}
-    path = out / BEGUN
-    if path.exists():
-        if read_json(path)["corpora"] != corpora or _begun_recipe(out) != common:
-            raise RunError(f"{out}: was begun with another recipe or corpora; name another --out")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise RunError(f"{out}: is not empty and holds no table; name another --out")
-    write_json(path, {"recipe": recipe_to_toml(common), "corpora": corpora})
+
+    def is_own(begun: dict[str, Any]) -> bool:
+        return bool(begun["corpora"] == corpora) and _begun_recipe(begun) == common
+
+    content = {"recipe": recipe_to_toml(common), "corpora": corpora}
+    begin(out, content, is_own, "table", "recipe or corpora")
 
 
 def _described(manifest: Manifest) -> dict[str, Any]:
